@@ -1,0 +1,147 @@
+"""What the planner is asked for (Gang) and what it answers (Placement, Refusal).
+
+A gang is all or nothing: a Placement names a node for every pod or it does not exist. The planner sees nothing of
+pod templates but what kube-scheduler would weigh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cardpool.domain.topology import TopologyRequest
+from cardpool.names import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    """A pod's toleration, as Kubernetes means it; an empty key with Exists tolerates everything."""
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """A node's taint."""
+
+    key: str
+    value: str = ""
+    effect: str = "NoSchedule"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One match expression over node labels (In, NotIn, Exists, DoesNotExist, Gt, Lt)."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFilter:
+    """Required node affinity of a template: ORed terms of ANDed requirements, and the ANDed node selector."""
+
+    selector: tuple[tuple[str, str], ...] = ()
+    terms: tuple[tuple[Requirement, ...], ...] = ()
+    field_terms: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupShape:
+    """One group of a gang as one profile would run it.
+
+    ``requests`` are per pod without the cards: canonical integers (cpu in millicores, memory and ephemeral storage in
+    bytes, the rest in units).
+    """
+
+    name: str
+    replicas: int
+    cards_per_pod: int
+    requests: Mapping[str, int] = field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
+    nodes: NodeFilter = NodeFilter()
+    topology: TopologyRequest = TopologyRequest()
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """The gang as one profile would run it, in the job's order of preference."""
+
+    profile: str
+    groups: tuple[GroupShape, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gang:
+    """One job that wants a place now.
+
+    ``options`` are the accepted profiles whose waiting time is over. ``previous`` maps a rank to the node it ran on
+    (healthy ranks keep their node), ``excluded`` are nodes with the cause why they are avoided for this gang.
+    ``created`` and ``queued`` are seconds since the epoch. ``repair`` marks the replacement of a running gang, for
+    which spares are open.
+    """
+
+    key: str
+    uid: str
+    priority: int
+    created: float
+    options: tuple[Option, ...]
+    topology: TopologyRequest = TopologyRequest()
+    previous: Mapping[int, str] = field(default_factory=dict)
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    repair: bool = False
+    asked_first: bool = False
+
+    def size(self) -> int:
+        """Pods of the gang in its first option."""
+        return sum(group.replicas for group in self.options[0].groups) if self.options else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of consecutive indexes of one group in one supernode; ``nodes`` has one name per pod."""
+
+    group: str
+    from_index: int
+    profile: str
+    supernode: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A node for every pod of the gang, ranks in order; ``crossings`` counts neighbours in different narrowest domains."""
+
+    gang: str
+    profile: str
+    segments: tuple[Segment, ...]
+    crossings: int = 0
+
+    def nodes(self) -> tuple[str, ...]:
+        """The node of each rank, in rank order."""
+        return tuple(node for segment in self.segments for node in segment.nodes)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a gang waits: ``fit`` of ``want`` pods fit at best; ``excluded`` counts nodes by cause; one-line message."""
+
+    gang: str
+    reason: Reason
+    message: str
+    fit: int = 0
+    want: int = 0
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanResult:
+    """One planning cycle over one pool's queue: each gang has exactly one answer."""
+
+    placements: tuple[Placement, ...] = ()
+    refusals: tuple[Refusal, ...] = ()

@@ -1,0 +1,84 @@
+"""The pool as arrays: one row per node, one column per resource; what the planner computes on.
+
+Column 0 is always the node's whole cards (of its profile's resource), column 1 the pod slots. ``free`` counts what is
+left after every pod that holds the node, ours or not, and after every promise that is not a pod yet; ``cause`` says
+why a node takes no pod at all (0 = it may). Rows are in node-name order, so equal worlds give equal arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from cardpool.domain.gangs import Taint
+from cardpool.domain.topology import Tree
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CARDS = 0
+PODS = 1
+
+
+class Cause(IntEnum):
+    """Why a node is out for everybody; names appear in messages through ``text``."""
+
+    NONE = 0
+    NO_PROFILE = 1
+    NOT_READY = 2
+    CORDONED = 3
+    DELETING = 4
+    SUPERNODE_CORDONED = 5
+    CARDS_IN_DOUBT = 6
+    CARDS_UNKNOWN = 7
+    LABELS_MISSING = 8
+
+    @property
+    def text(self) -> str:
+        """How messages name the cause."""
+        return _CAUSE_TEXT[self]
+
+
+_CAUSE_TEXT = {
+    Cause.NONE: "",
+    Cause.NO_PROFILE: "no cards of the pool",
+    Cause.NOT_READY: "not ready",
+    Cause.CORDONED: "cordoned",
+    Cause.DELETING: "being deleted",
+    Cause.SUPERNODE_CORDONED: "supernode cordoned",
+    Cause.CARDS_IN_DOUBT: "a bad card that its plug-in still offers",
+    Cause.CARDS_UNKNOWN: "device plug-in gone",
+    Cause.LABELS_MISSING: "topology label missing",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inventory:
+    """One pool's nodes. Shapes: N nodes, R resources, L levels of a profile's tree (the node level last).
+
+    ``profile[n]`` indexes ``profiles`` (-1 = none). ``domains[p]`` is an int32 array (N, L) of domain ids of profile
+    p's tree; ids are dense per level, in path order, and -1 where a label is missing or the node is of another profile.
+    ``domain_names[p][l]`` gives the path of each id. ``supernode[n]`` indexes ``supernodes`` (-1 = none).
+    ``spare[n]`` marks nodes withheld from new gangs.
+    """
+
+    names: tuple[str, ...]
+    index: Mapping[str, int]
+    labels: tuple[Mapping[str, str], ...]
+    taints: tuple[tuple[Taint, ...], ...]
+    resources: tuple[str, ...]
+    capacity: NDArray[np.int64]
+    free: NDArray[np.int64]
+    cause: NDArray[np.int8]
+    profiles: tuple[str, ...]
+    profile: NDArray[np.int16]
+    trees: tuple[Tree, ...]
+    domains: tuple[NDArray[np.int32], ...]
+    domain_names: tuple[tuple[tuple[tuple[str, ...], ...], ...], ...]
+    supernodes: tuple[str, ...]
+    supernode: NDArray[np.int32]
+    spare: NDArray[np.bool_]
+    notes: tuple[str, ...] = field(default_factory=tuple)

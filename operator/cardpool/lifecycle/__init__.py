@@ -1,0 +1,1 @@
+"""What each resource needs next: pure functions from the world to actions."""

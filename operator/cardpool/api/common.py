@@ -22,10 +22,6 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
-GROUP: Final = "cardpool.dev"
-VERSION: Final = "v1alpha1"
-API_VERSION: Final = f"{GROUP}/{VERSION}"
-
 MAX_INT32: Final = 2**31 - 1
 MAX_INT64: Final = 2**53 - 1  # what JSON readers keep exactly
 
@@ -191,18 +187,6 @@ class Condition(StatusModel):
 Conditions = Annotated[
     tuple[Condition, ...], keyed("type", most=32, doc="What holds for this object at present, one entry a type.")
 ]
-
-
-class CardState(StrEnum):
-    """State of one card."""
-
-    HEALTHY = "Healthy"
-    SUSPECT = "Suspect"
-    FAULTY = "Faulty"
-    SUB_HEALTHY = "SubHealthy"
-    UNKNOWN = "Unknown"
-    QUARANTINED = "Quarantined"
-    PROBATION = "Probation"
 
 
 class CardCounts(StatusModel):

@@ -12,24 +12,11 @@ from typing import Annotated
 from pydantic import Field
 
 from cardpool.api import common
+from cardpool.names import GANG_PODS_MAX, Attribution, Phase
 
-MAX_RANK = 16_383
-Rank = Annotated[int, Field(strict=True, ge=0, le=MAX_RANK)]
+Rank = Annotated[int, Field(strict=True, ge=0, lt=GANG_PODS_MAX)]
 ExitCode = Annotated[int, Field(strict=True, ge=-255, le=255)]
 NodeName = common.ObjectName
-
-
-class Phase(StrEnum):
-    """The job's state in one word, computed from the conditions."""
-
-    SUSPENDED = "Suspended"
-    QUEUED = "Queued"
-    RESERVED = "Reserved"
-    STARTING = "Starting"
-    RUNNING = "Running"
-    RESTARTING = "Restarting"
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
 
 
 class PlacementState(StrEnum):
@@ -47,7 +34,7 @@ class Segment(common.StatusModel):
     from_index: Rank = Field(default=0, description="Index of the first pod inside the group.")
     profile: common.ProfileName | None = Field(default=None, description="Profile of the cards.")
     supernode: common.Text | None = Field(default=None, description="Supernode of the nodes.")
-    nodes: Annotated[tuple[NodeName, ...], common.atomic(most=16_384, doc="Node of each pod, in order.")] = ()
+    nodes: Annotated[tuple[NodeName, ...], common.atomic(most=GANG_PODS_MAX, doc="Node of each pod, in order.")] = ()
 
 
 class Placement(common.StatusModel):
@@ -58,7 +45,7 @@ class Placement(common.StatusModel):
     time: common.Time | None = Field(default=None, description="When it was decided.")
     state: PlacementState = Field(default=PlacementState.RESERVED, description="How far it has come.")
     segments: Annotated[
-        tuple[Segment, ...], common.atomic(most=16_384, doc="Runs of pods; together the whole gang.")
+        tuple[Segment, ...], common.atomic(most=GANG_PODS_MAX, doc="Runs of pods; together the whole gang.")
     ] = ()
 
 
@@ -97,16 +84,6 @@ class Progress(common.StatusModel):
     step: common.BigCount = Field(default=0, description="Step.")
     percent: common.Percent | None = Field(default=None, description="Share of the whole training.")
     time: common.Time | None = Field(default=None, description="When it was reported.")
-
-
-class Attribution(StrEnum):
-    """Whose fault a failure was."""
-
-    PENDING = "Pending"
-    HARDWARE = "Hardware"
-    APPLICATION = "Application"
-    EVICTION = "Eviction"
-    PREEMPTION = "Preemption"
 
 
 class LastFault(common.StatusModel):

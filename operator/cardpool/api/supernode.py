@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cardpool.api import common
+from cardpool.names import CardState
 
 
 class SupernodeSpec(common.SpecModel):
@@ -40,7 +41,7 @@ class CardFault(common.StatusModel):
     node: common.ObjectName = Field(description="Node of the card.")
     resource: common.Text = Field(description="Resource name under which the card is offered.")
     card: common.Text = Field(description="Device id; empty where only the number of cards is known.")
-    state: common.CardState = Field(description="Present state.")
+    state: CardState = Field(description="Present state.")
     reason: common.Reason = Field(default="", description="What was seen.")
     since: common.Time = Field(description="When the present state began.")
     times: Annotated[
@@ -49,6 +50,7 @@ class CardFault(common.StatusModel):
     fell: bool = Field(
         default=False, description="True once the node's allocatable was seen to fall; recovery means it came back."
     )
+    clear_since: common.Time | None = Field(default=None, description="When the signal went away.")
     pod: common.Text | None = Field(default=None, description="Pod that held the card, as namespace/name.")
     job: common.Text | None = Field(default=None, description="TrainingJob that held the card, as namespace/name.")
     message: common.Message | None = Field(default=None, description="What was seen, for people.")

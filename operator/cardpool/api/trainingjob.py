@@ -13,11 +13,9 @@ from pydantic import Field
 
 from cardpool.api import common
 from cardpool.api.jobstatus import TrainingJobStatus
+from cardpool.names import GANG_PODS_MAX, OPERATOR
 
-MAX_PODS = 16_384
-OPERATOR = "cardpool.dev/operator"
-
-Pods = Annotated[int, Field(strict=True, ge=1, le=MAX_PODS)]
+Pods = Annotated[int, Field(strict=True, ge=1, le=GANG_PODS_MAX)]
 Cards = Annotated[int, Field(strict=True, ge=0, le=1024)]
 Raw = dict[str, Any]
 

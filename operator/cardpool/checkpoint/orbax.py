@@ -1,0 +1,160 @@
+"""Orbax step folders: committed by an atomic rename, and by `commit_success.txt` where there is no such rename.
+
+Light proves that every metadata file parses, that the index is whole (lengths and CRC-32C), that each data file is as
+long as the index needs, that each array has all its chunks, and that each Zstandard chunk ends where it should. It does
+not prove the bytes inside a chunk: Orbax stores no checksum of them. `manifest.seal` adds one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from cardpool.checkpoint import manifest, ocdbt, zarr, zstd
+from cardpool.checkpoint.folder import Folder, read_exactly
+from cardpool.checkpoint.records import Damage, Level, Proof, Reason
+
+STEP_METADATA: Final = "_CHECKPOINT_METADATA"
+TREE_METADATA: Final = "_METADATA"
+COMMITTED: Final = "commit_success.txt"
+_JSON: Final = (STEP_METADATA, TREE_METADATA, "_sharding", "zarr.json", ".zarray", ".zattrs", "_strings.json")
+_OWN: Final = re.compile(r"(^|/)(array_metadatas/process_\d+|ocdbt\.process_\d+/.*|d/[0-9a-f]{32})$")
+
+
+class Orbax:
+    """Steps saved by a CheckpointManager, with or without a step prefix."""
+
+    folder_name = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*_)?0*(?P<step>\d+)")
+
+    def committed(self, folder: Folder) -> None:
+        """The step's own marker file is there, or its metadata tells when it was committed."""
+        sizes = folder.sizes()
+        if COMMITTED in sizes:
+            return
+        if STEP_METADATA not in sizes:
+            raise Damage(Reason.NOT_COMMITTED, f"neither {COMMITTED} nor {STEP_METADATA}")
+        metadata = folder.json(STEP_METADATA)
+        if not isinstance(metadata, dict) or not metadata.get("commit_timestamp_nsecs"):
+            raise Damage(Reason.NOT_COMMITTED, f"{STEP_METADATA} names no time of commit")
+
+    def light(self, folder: Folder) -> Proof:
+        """As the module says; Marker, with a note, where the index is compressed and cannot be decoded here."""
+        metadata = folder.json(STEP_METADATA)
+        if not isinstance(metadata, dict):
+            raise Damage(Reason.BAD_MANIFEST, f"{STEP_METADATA} is no JSON object")
+        for item in _items(metadata):
+            if not folder.names(item):
+                raise Damage(Reason.MISSING_FILE, f"item {item}")
+        for name in folder.sizes():
+            if name.rsplit("/", 1)[-1] in _JSON or "/array_metadatas/" in f"/{name}":
+                folder.json(name)
+        databases = [name.removesuffix(ocdbt.MANIFEST).rstrip("/") for name in _named(folder, ocdbt.MANIFEST)]
+        for tree in _named(folder, TREE_METADATA):
+            _tree_has_data(folder, tree.removesuffix(TREE_METADATA).rstrip("/"))
+        try:
+            for database in databases:
+                _database(folder, database)
+        except ocdbt.NoDecoderError:
+            note = "the index is compressed and the package zstandard is not installed, so only the marker is proved"
+            return Proof(Level.MARKER, note)
+        _plain_arrays(folder)
+        return Proof(Level.LIGHT)
+
+
+def _items(metadata: Mapping[str, object]) -> list[str]:
+    handlers = metadata.get("item_handlers")
+    return [name for name in handlers if isinstance(name, str)] if isinstance(handlers, dict) else []
+
+
+def _named(folder: Folder, last: str) -> list[str]:
+    return [name for name in folder.sizes() if name == last or name.endswith(f"/{last}")]
+
+
+def _tree(folder: Folder, item: str) -> Mapping[str, object]:
+    name = f"{item}/{TREE_METADATA}" if item else TREE_METADATA
+    if name not in folder.sizes():
+        return {}
+    document = folder.json(name)
+    return document if isinstance(document, dict) else {}
+
+
+def _tree_has_data(folder: Folder, item: str) -> None:
+    """An item that says it keeps its arrays in an OCDBT database has one."""
+    if _tree(folder, item).get("use_ocdbt") is True and _arrays_of(_tree(folder, item)):
+        folder.size(f"{item}/{ocdbt.MANIFEST}" if item else ocdbt.MANIFEST)
+
+
+def _arrays_of(tree: Mapping[str, object]) -> list[str]:
+    """Names of the stored arrays in an item's tree: its keys joined by dots."""
+    entries = tree.get("tree_metadata")
+    names = []
+    for entry in entries.values() if isinstance(entries, dict) else ():
+        keys, value = entry.get("key_metadata"), entry.get("value_metadata")
+        kind = value.get("value_type") if isinstance(value, dict) else None
+        if isinstance(keys, list) and kind in {"jax.Array", "np.ndarray", "scalar"}:
+            names.append(".".join(str(key.get("key")) for key in keys if isinstance(key, dict)))
+    return names
+
+
+def _database(folder: Folder, database: str) -> None:
+    keys = ocdbt.read(folder, database)
+    tree = _tree(folder, database)
+    for name in _arrays_of(tree):
+        if not any(f"{name}/{metadata}".encode() in keys for metadata in zarr.METADATA):
+            raise Damage(Reason.MISSING_FILE, f"array {name} is not in the index")
+    complete = tree.get("store_array_data_equal_to_fill_value") is True
+    prefix = f"{database}/" if database else ""
+    for name, array, chunks in _grouped(keys):
+        if complete and len(chunks) < array.chunks:
+            raise Damage(Reason.MISSING_FILE, f"array {name} has {len(chunks)} of {array.chunks} chunks")
+        for chunk in chunks:
+            _chunk(folder, prefix, keys[chunk], array, name)
+
+
+def _grouped(keys: Mapping[bytes, ocdbt.Value]) -> Iterator[tuple[str, zarr.Array, list[bytes]]]:
+    """Each array with the keys of its chunks. Keys come in no order, so they are sorted first."""
+    arrays: dict[bytes, tuple[zarr.Array, list[bytes]]] = {}
+    for key in sorted(keys):
+        stem, _, last = key.rpartition(b"/")
+        inline = keys[key].inline
+        if last.decode("latin-1") in zarr.METADATA and inline is not None:
+            arrays[stem] = (zarr.parse(inline, key.decode("utf-8", "replace")), [])
+    for key in keys:
+        stem, _, last = key.rpartition(b"/")
+        while stem and stem not in arrays:
+            stem = stem.rpartition(b"/")[0]
+        if stem in arrays and last.decode("latin-1") not in {*zarr.METADATA, ".zattrs"}:
+            arrays[stem][1].append(key)
+    for stem, (array, chunks) in arrays.items():
+        yield stem.decode("utf-8", "replace"), array, chunks
+
+
+def _chunk(folder: Folder, prefix: str, value: ocdbt.Value, array: zarr.Array, name: str) -> None:
+    length = value.length if value.inline is None else len(value.inline)
+    if array.raw and array.chunk_bytes is not None and length != array.chunk_bytes:
+        raise Damage(Reason.TRUNCATED, f"a chunk of {name} has {length} of {array.chunk_bytes} bytes")
+    if array.zstd and value.inline is None:
+        _frames(folder, prefix + value.file, value.offset, length)
+
+
+def _frames(folder: Folder, file: str, start: int, length: int) -> None:
+    with folder.opened(file) as opened:
+        try:
+            zstd.frame_length(lambda offset, count: read_exactly(opened, file, start + offset, count), length)
+        except zstd.ZstdError as error:
+            raise Damage(Reason.TRUNCATED, f"{file}: a compressed chunk {error}") from error
+
+
+def _plain_arrays(folder: Folder) -> None:
+    """Arrays that lie as single files, without a database."""
+    stems: dict[str, zarr.Array] = {}
+    for metadata in zarr.METADATA:
+        for name in _named(folder, metadata):
+            stems[name.removesuffix(metadata).rstrip("/")] = zarr.parse(folder.text(name), name)
+    for stem, array in stems.items():
+        chunks = [name for name in folder.names(stem) if not name.endswith((*zarr.METADATA, ".zattrs", manifest.NAME))]
+        if not chunks and array.chunks:
+            raise Damage(Reason.MISSING_FILE, f"array {stem} has no chunk")
+        for name in chunks:
+            _chunk(folder, "", ocdbt.Value(None, name, 0, folder.size(name)), array, stem)

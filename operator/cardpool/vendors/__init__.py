@@ -1,0 +1,1 @@
+"""Makers of accelerator cards as data: one YAML file each, read and judged by `registry`."""

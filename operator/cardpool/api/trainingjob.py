@@ -17,6 +17,7 @@ from cardpool.names import GANG_PODS_MAX, OPERATOR
 
 Pods = Annotated[int, Field(strict=True, ge=1, le=GANG_PODS_MAX)]
 Cards = Annotated[int, Field(strict=True, ge=0, le=1024)]
+Argument = Annotated[str, Field(max_length=65_536)]
 Raw = dict[str, Any]
 
 
@@ -79,8 +80,12 @@ class Variant(common.SpecModel):
     image: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
         default=None, description="Image of the card container."
     )
-    command: Annotated[tuple[str, ...], common.atomic(most=256, doc="Command of the card container.")] | None = None
-    args: Annotated[tuple[str, ...], common.atomic(most=1024, doc="Arguments of the card container.")] | None = None
+    command: Annotated[tuple[Argument, ...], common.atomic(most=256, doc="Command of the card container.")] | None = (
+        None
+    )
+    args: Annotated[tuple[Argument, ...], common.atomic(most=1024, doc="Arguments of the card container.")] | None = (
+        None
+    )
     env: tuple[Raw, ...] = Field(
         default=(),
         description="Environment of the card container, merged by name over the template's.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -29,7 +28,9 @@ LARGE = 500  # fake nodes from which leases are renewed rarely
 @app.command()
 def up(
     name: Name = "dev",
-    profile: Annotated[str, typer.Option(help="fake, real or both (what this machine cannot run is left out)")] = "both",
+    profile: Annotated[
+        str, typer.Option(help="fake, real or both (what this machine cannot run is left out)")
+    ] = "both",
     layout: Annotated[str, typer.Option(help=f"fake nodes to make: {', '.join(layouts.LAYOUTS)} or none")] = "mixed",
     count: Annotated[int | None, typer.Option(help="how many fake nodes; the layout repeats until then")] = None,
 ) -> None:
@@ -70,7 +71,8 @@ def kubectl(context: typer.Context, name: Name = "dev") -> None:
     """Run the pinned kubectl against the cluster with the arguments given."""
     ctx = _running(name)
     program = str(ctx.programs["kubectl"])
-    os.execve(program, [program, *context.args], {**os.environ, "KUBECONFIG": str(ctx.kubeconfig)})
+    environment = {**os.environ, "KUBECONFIG": str(ctx.kubeconfig)}
+    os.execve(program, [program, *context.args], environment)  # noqa: S606  our own pinned program
 
 
 @app.command(name="nodes")
@@ -135,8 +137,6 @@ def _say(text: str) -> None:
 
 def main() -> None:
     """Run the command line; a ClusterError ends it with its text and exit code 1."""
-    if sys.argv[1:2] == ["kubectl"] and "ARGS" in os.environ and len(sys.argv) == 2:
-        sys.argv += shlex.split(os.environ["ARGS"])
     try:
         app(prog_name="python -m e2e.cluster")
     except ClusterError as error:

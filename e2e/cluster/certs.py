@@ -6,7 +6,7 @@ and addresses are those asked for. Keys are ECDSA P-256 and readable by their ow
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import os
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-VALID = datetime.timedelta(days=365)
+VALID = dt.timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +88,13 @@ class Authority:
     ) -> None:
         """Sign a certificate: a leaf, or without usage the authority itself."""
         key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_before(now - dt.timedelta(hours=1))
             .not_valid_after(now + VALID)
             .add_extension(x509.BasicConstraints(ca=usage is None, path_length=None), critical=True)
             .add_extension(_key_usage(authority=usage is None), critical=True)
@@ -120,7 +120,7 @@ class Authority:
 
 def _fits(certificate: Path, subject: x509.Name, hosts: tuple[str, ...]) -> bool:
     present = x509.load_pem_x509_certificate(certificate.read_bytes())
-    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=30)
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(days=30)
     if present.subject != subject or present.not_valid_after_utc < soon:
         return False
     try:

@@ -78,7 +78,7 @@ class RealProfile(Protocol):
         """Start the nodes, or leave them as they are where they run; returns when all of them are Ready."""
 
     def down(self, name: str, state: Path) -> None:
-        """Remove pods, mounts, cgroups, interfaces and rules; runs before the control plane stops, which may be down."""
+        """Remove pods, mounts, cgroups, interfaces and rules, whether the API server still runs or not."""
 
 
 def port(state: Path, purpose: str) -> int:
@@ -100,9 +100,7 @@ def write_kubeconfig(target: Path, server: str, authority: Path, certificate: Pa
         "kind": "Config",
         "current-context": "cardpool",
         "clusters": [{"name": "cardpool", "cluster": {"server": server, "certificate-authority": str(authority)}}],
-        "users": [
-            {"name": "cardpool", "user": {"client-certificate": str(certificate), "client-key": str(key)}}
-        ],
+        "users": [{"name": "cardpool", "user": {"client-certificate": str(certificate), "client-key": str(key)}}],
         "contexts": [{"name": "cardpool", "context": {"cluster": "cardpool", "user": "cardpool"}}],
     }
     target.touch(mode=0o600)

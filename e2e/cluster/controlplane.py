@@ -63,7 +63,12 @@ def _etcd(ctx: Context) -> None:
 
 
 def _apiserver(ctx: Context, settings: Settings) -> None:
-    names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{context.CLUSTER_DOMAIN}"]
+    names = [
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        f"kubernetes.default.svc.{context.CLUSTER_DOMAIN}",
+    ]
     addresses = dict.fromkeys([LOOPBACK, ctx.address, context.KUBERNETES_SERVICE])
     server = ctx.authority.server("apiserver", "kube-apiserver", [*names, "localhost", *addresses])
     etcd, kubelet = ctx.authority.client("etcd-client"), ctx.authority.client("kubelet-client", ("system:masters",))

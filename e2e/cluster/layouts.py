@@ -44,7 +44,9 @@ LAYOUTS: dict[str, tuple[Rack, ...]] = {
 }
 
 
-def nodes(racks: tuple[Rack, ...], *, count: int | None = None, pool: str = POOL) -> list[dict[str, Any]]:
+def nodes(
+    racks: tuple[Rack, ...], *, count: int | None = None, pool: str = POOL, prefix: str = "n-"
+) -> list[dict[str, Any]]:
     """The Node objects of the racks, allocatable in their status; cut or repeated to `count` when that is given."""
     made: list[dict[str, Any]] = []
     supernode = 0
@@ -54,7 +56,7 @@ def nodes(racks: tuple[Rack, ...], *, count: int | None = None, pool: str = POOL
                 for position in range(rack.nodes):
                     place = _place(rack, supernode, position) if rack.supernodes else {}
                     labels = {"example.com/pool": pool, "example.com/zone": rack.zone} | rack.labels | place
-                    made.append(node(f"n-{len(made):04d}", {rack.resource: rack.cards}, labels))
+                    made.append(node(f"{prefix}{len(made):04d}", {rack.resource: rack.cards}, labels))
                 supernode += 1 if rack.supernodes else 0
         if count is None or len(made) >= count:
             return made[:count]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from e2e.cluster import binaries, context, controlplane, fake, paths
+from e2e.cluster import binaries, context, controlplane, fake, paths, probes
 from e2e.cluster.certs import Authority
 from e2e.cluster.context import Context, RealProfile
 from e2e.cluster.processes import Processes
@@ -36,7 +36,7 @@ def up(name: str, settings: Settings, say: Callable[[str], None] = print) -> Con
             real = _real() if "real" in settings.profiles else None
             programs |= binaries.ensure(_programs(settings, real))
         settings.save(state)
-        address = real.address(name, state) if real is not None else controlplane.LOOPBACK
+        address = real.address(name, state) if real is not None else probes.LOOPBACK
         ctx = _context(name, state, address, programs)
         say(f"starting the control plane at {ctx.server}")
         controlplane.start(ctx, settings)

@@ -59,7 +59,7 @@ class Processes:
         return running if running is not None and running.alive else None
 
     def ensure(self, name: str, argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> bool:
-        """Run the program with exactly these arguments, restarting it if it runs with others; True if it was started."""
+        """Run the program with exactly these arguments, restarting it if it has others; True if it started."""
         words = tuple(str(word) for word in argv)
         current = self.find(name)
         if current is not None and current.argv == words:
@@ -110,7 +110,9 @@ class Processes:
         log = self.log(name)
         tail = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
         advice = hint or "stop the cluster (`make cluster-down`), then start it again"
-        return "\n".join([f"{name} {what}; the end of {log}:", *(f"  {line}" for line in tail), f"What to do: {advice}"])
+        return "\n".join(
+            [f"{name} {what}; the end of {log}:", *(f"  {line}" for line in tail), f"What to do: {advice}"]
+        )
 
     @staticmethod
     def _read(path: Path) -> Running:

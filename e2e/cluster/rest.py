@@ -85,7 +85,7 @@ class Client:
     session: aiohttp.ClientSession
 
     @classmethod
-    def open(cls, kubeconfig: Path, connections: int = 64, token: str | None = None) -> Client:
+    def open(cls, kubeconfig: Path, connections: int = 64, token: str | None = None) -> Self:
         """A client for the kubeconfig's current context; a token replaces the kubeconfig's own user."""
         config = yaml.safe_load(kubeconfig.read_text())
         context = _named(config, "contexts", config["current-context"], "context")
@@ -122,9 +122,7 @@ class Client:
         """Send one request and return the decoded answer; ApiError for every status from 400 on."""
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": content_type, "Accept": "application/json"}
-        async with self.session.request(
-            method, self.server + path, data=data, params=query, headers=headers
-        ) as answer:
+        async with self.session.request(method, self.server + path, data=data, params=query, headers=headers) as answer:
             raw = await answer.read()
             try:
                 decoded: Any = json.loads(raw) if raw else {}
@@ -223,9 +221,7 @@ class Client:
                     yield event["type"], event["object"]
 
 
-async def wait_for(
-    look: Callable[[], Awaitable[T | None]], seconds: float, what: str, *, every: float = 0.05
-) -> T:
+async def wait_for(look: Callable[[], Awaitable[T | None]], seconds: float, what: str, *, every: float = 0.05) -> T:
     """The first truthy answer of `look`; TimeoutError that says what was waited for and the last answer seen."""
     deadline = time.monotonic() + seconds
     while True:

@@ -14,7 +14,7 @@ PROFILES = ("fake", "real")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The knobs of one cluster; the rates are said beside every figure of speed, since stock clusters have 50 and 20."""
+    """The knobs of one cluster; figures of speed name the rates, since a stock cluster has 50 and 20."""
 
     profiles: tuple[str, ...] = ("fake",)
     scheduler_qps: int = 5000

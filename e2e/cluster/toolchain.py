@@ -32,8 +32,8 @@ class Go:
     version: str
 
     def run(self, arguments: list[str], folder: Path, tick: Callable[[], None] | None = None) -> str:
-        """Run go in the folder and return its output, ticking every 15 s; ClusterError with what it said if it fails."""
-        command = [self.command, *arguments]
+        """Run go in the folder and return its output, ticking every 15 s; ClusterError with its words on failure."""
+        command = [str(self.command), *arguments]
         pipe = subprocess.PIPE
         with subprocess.Popen(command, cwd=folder, env=environment(), stdout=pipe, stderr=pipe, text=True) as process:
             while True:
@@ -92,7 +92,9 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _version(command: str) -> str | None:
     try:
-        done = subprocess.run([command, "env", "GOVERSION"], env=environment(), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [command, "env", "GOVERSION"], env=environment(), capture_output=True, text=True, check=False
+        )
     except OSError:
         return None
     return done.stdout.strip() or None

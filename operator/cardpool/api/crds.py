@@ -216,7 +216,6 @@ def priority_class() -> Manifest:
         "kind": "PriorityClass",
         "metadata": {"name": names.DEFAULT_PRIORITY_CLASS},
         "value": PRIORITY_VALUE,
-        "globalDefault": False,
         "preemptionPolicy": "Never",
         "description": "Pods of cardpool's gangs: not preempted by ordinary work, and never preempting single pods.",
     }

@@ -185,7 +185,7 @@ OTHER_RULES: Final = (
     ),
     Rule(
         "spec.restart.backoff",
-        "self.capSeconds >= self.baseSeconds",
+        "!has(self.capSeconds) || !has(self.baseSeconds) || self.capSeconds >= self.baseSeconds",
         "capSeconds must not be less than baseSeconds",
         ".capSeconds",
     ),
@@ -194,6 +194,7 @@ OTHER_RULES: Final = (
 # The fields that change never, and those that change only while no pod is left. All others are free.
 NEVER: Final = ("pool", "managedBy", "rendezvous.style")
 WHILE_SUSPENDED: Final = ("accept", "checkpoint", "groups", "mixing", "rendezvous.port", "success", "topology")
+OPTIONAL: Final = ("accept", "checkpoint", "topology")
 IDLE: Final = (
     "oldSelf.spec.suspend && (!has(oldSelf.status) || "
     "(!has(oldSelf.status.conditions) && !has(oldSelf.status.placement)) || (has(oldSelf.status.conditions) && "
@@ -213,10 +214,13 @@ def mutability_rules() -> Iterator[Rule]:
         ".spec.checkpoint.format",
     )
     for name in WHILE_SUSPENDED:
-        optional = ".?".join(["", *name.split(".")])
+        new, old = f"self.spec.{name}", f"oldSelf.spec.{name}"
+        same = f"{new} == {old}"
+        if name in OPTIONAL:
+            same = f"has({new}) == has({old}) && (!has({new}) || {same})"
         yield Rule(
             "",
-            f"self.spec{optional} == oldSelf.spec{optional} || ({IDLE})",
+            f"({same}) || ({IDLE})",
             f"{name} changes only while the job is suspended and no pod of it is left",
             f".spec.{name}",
             "FieldValueForbidden",

@@ -209,7 +209,7 @@ class Checkpoint(common.SpecModel):
     """Where the training saves, and how a checkpoint is chosen and proved before a restart."""
 
     format: CheckpointFormat = Field(description="Layout of the checkpoints.")
-    volume_mount: Annotated[str, Field(pattern=r"^/", max_length=1024)] = Field(
+    volume_mount: Annotated[str, Field(pattern=r"^/", max_length=512)] = Field(
         description="Mount path in the card container under which checkpoints lie."
     )
     path: Annotated[str, Field(pattern=r"^([^/].*)?$", max_length=1024)] = Field(

@@ -18,6 +18,10 @@ class ApiError(CardpoolError):
         self.retry_after = retry_after
 
 
+class UnreachableError(CardpoolError):
+    """No usable answer came from the API server: the outcome of a write is unknown."""
+
+
 class LeaseLostError(CardpoolError):
     """The lease is no longer surely ours: nothing may be written."""
 

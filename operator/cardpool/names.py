@@ -53,6 +53,7 @@ class Kind(StrEnum):
     SUPERNODE = "Supernode"
     PRIORITY_CLASS = "PriorityClass"
     CONFIG_MAP = "ConfigMap"
+    NAMESPACE = "Namespace"
 
 
 class Phase(StrEnum):

@@ -43,7 +43,12 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class NodeFilter:
-    """Required node affinity of a template: ORed terms of ANDed requirements, and the ANDed node selector."""
+    """Required node affinity of a template: ORed terms of ANDed requirements, and the ANDed node selector.
+
+    ``field_terms[i]`` belongs to ``terms[i]``: the node names that its matchFields allow, empty for no such demand. A
+    requirement on the key ``metadata.name`` means the node's name as well (for NotIn). A term with neither matches
+    nothing, as in Kubernetes.
+    """
 
     selector: tuple[tuple[str, str], ...] = ()
     terms: tuple[tuple[Requirement, ...], ...] = ()
@@ -64,7 +69,7 @@ class GroupShape:
     requests: Mapping[str, int] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
     nodes: NodeFilter = NodeFilter()
-    topology: TopologyRequest = TopologyRequest()
+    topology: TopologyRequest = field(default_factory=TopologyRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class Gang:
     priority: int
     created: float
     options: tuple[Option, ...]
-    topology: TopologyRequest = TopologyRequest()
+    topology: TopologyRequest = field(default_factory=TopologyRequest)
     previous: Mapping[int, str] = field(default_factory=dict)
     excluded: Mapping[str, str] = field(default_factory=dict)
     repair: bool = False
@@ -114,7 +119,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A node for every pod of the gang, ranks in order; ``crossings`` counts neighbours in different narrowest domains."""
+    """A node for every pod of the gang, ranks in order; ``crossings`` counts neighbours in different domains."""
 
     gang: str
     profile: str

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from cardpool.domain.gangs import Taint
+from cardpool.domain.gangs import NodeFilter, Taint, Toleration
 from cardpool.domain.topology import Tree
 
 if TYPE_CHECKING:
@@ -56,13 +56,46 @@ _CAUSE_TEXT = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """One profile's nodes in path order: at every level each domain is one run of positions.
+
+    ``rows[i]`` is the inventory row at position i. ``starts[l]`` has the first position of each domain of level l and,
+    last, the number of positions; ``children[l]`` has the first domain of level l + 1 in each domain of level l, with
+    the same sentinel; ``parents[l]`` has the domain of level l - 1 (empty at level 0). Nodes without the label of a
+    level stand together, after the labelled ones of the same parent, in a domain that no demand may use.
+    """
+
+    rows: NDArray[np.intp]
+    starts: tuple[NDArray[np.intp], ...]
+    children: tuple[NDArray[np.intp], ...]
+    parents: tuple[NDArray[np.intp], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tolerance:
+    """Per node the first taint that stops a pod: ``code[n]`` indexes ``texts``, 0 where none does."""
+
+    code: NDArray[np.int16]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memo:
+    """What has been computed from labels and taints alone; a cache that never changes an answer."""
+
+    chosen: dict[NodeFilter, NDArray[np.bool_]] = field(default_factory=dict)
+    tolerated: dict[tuple[Toleration, ...], Tolerance] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Inventory:
     """One pool's nodes. Shapes: N nodes, R resources, L levels of a profile's tree (the node level last).
 
     ``profile[n]`` indexes ``profiles`` (-1 = none). ``domains[p]`` is an int32 array (N, L) of domain ids of profile
     p's tree; ids are dense per level, in path order, and -1 where a label is missing or the node is of another profile.
     ``domain_names[p][l]`` gives the path of each id. ``supernode[n]`` indexes ``supernodes`` (-1 = none).
-    ``spare[n]`` marks nodes withheld from new gangs.
+    ``spare[n]`` marks nodes withheld from new gangs, ``busy[n]`` nodes with a card in use. ``layouts[p]`` is the path
+    order of profile p.
     """
 
     names: tuple[str, ...]
@@ -81,4 +114,7 @@ class Inventory:
     supernodes: tuple[str, ...]
     supernode: NDArray[np.int32]
     spare: NDArray[np.bool_]
+    busy: NDArray[np.bool_]
+    layouts: tuple[Layout, ...]
+    memo: Memo = field(default_factory=Memo)
     notes: tuple[str, ...] = field(default_factory=tuple)

@@ -1,0 +1,159 @@
+"""Nodes as they are known become the arrays that the planner computes on.
+
+Rows are sorted by node name and domain ids by path, so that equal worlds give equal arrays whatever order they were
+told in. Rebuilding is for a changed node set or changed labels; everything else goes through ``update_rows``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardpool.domain.gangs import Taint
+from cardpool.domain.inventory import CARDS, PODS, Cause, Inventory, Memo
+from cardpool.domain.topology import Tree
+from cardpool.engine import domains
+
+CARDS_NAME = "cards"
+PODS_NAME = "pods"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """One node of the pool: ``capacity`` and ``used`` without cards, in canonical integers, ``pods`` in capacity.
+
+    ``cards_usable`` are those that the fault pipeline calls healthy, ``used_cards`` those that any pod or promise holds.
+    """
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+    profile: str = ""
+    capacity: Mapping[str, int] = field(default_factory=dict)
+    cards_total: int = 0
+    cards_usable: int = 0
+    used: Mapping[str, int] = field(default_factory=dict)
+    used_cards: int = 0
+    pods_used: int = 0
+    cause: Cause = Cause.NONE
+    supernode: str = ""
+    spare: bool = False
+
+
+def build_inventory(rows: Iterable[NodeRow], profiles: tuple[str, ...], trees: tuple[Tree, ...]) -> Inventory:
+    """The inventory of these nodes; ``trees`` has one tree per profile. A node named twice is an error (ValueError)."""
+    ordered = sorted(rows, key=lambda row: row.name)
+    names = tuple(row.name for row in ordered)
+    index = {name: position for position, name in enumerate(names)}
+    if len(index) != len(names):
+        raise ValueError("a node is named twice")
+    if len(profiles) != len(trees):
+        raise ValueError("each profile needs its tree")
+    labels = tuple(row.labels for row in ordered)
+    number = {name: position for position, name in enumerate(profiles)}
+    profile = np.fromiter((number.get(row.profile, -1) for row in ordered), np.int16, len(names))
+    cause = np.fromiter((row.cause for row in ordered), np.int8, len(names))
+    cause[(profile < 0) & (cause == Cause.NONE)] = Cause.NO_PROFILE
+    supernodes = tuple(sorted({row.supernode for row in ordered} - {""}))
+    place = {name: position for position, name in enumerate(supernodes)}
+    resources = _resources(ordered)
+    capacity, free = _amounts(ordered, resources)
+    parts = [domains.lay_out(tree, np.flatnonzero(profile == p), names, labels) for p, tree in enumerate(trees)]
+    return Inventory(
+        names=names,
+        index=index,
+        labels=labels,
+        taints=tuple(row.taints for row in ordered),
+        resources=resources,
+        capacity=capacity,
+        free=free,
+        cause=cause,
+        profiles=profiles,
+        profile=profile,
+        trees=trees,
+        domains=tuple(part.ids for part in parts),
+        domain_names=tuple(part.names for part in parts),
+        supernodes=supernodes,
+        supernode=np.fromiter((place.get(row.supernode, -1) for row in ordered), np.int32, len(names)),
+        spare=np.fromiter((row.spare for row in ordered), np.bool_, len(names)),
+        busy=np.fromiter((row.used_cards > 0 for row in ordered), np.bool_, len(names)),
+        layouts=tuple(part.layout for part in parts),
+    )
+
+
+def update_rows(inventory: Inventory, rows: Sequence[NodeRow]) -> Inventory | None:
+    """The inventory with these nodes replaced, the others shared; None where only a rebuild can tell.
+
+    A rebuild is needed when a node is new, or its labels, profile or supernode changed, or it names a new resource.
+    """
+    if not rows:
+        return inventory
+    where = [inventory.index.get(row.name, -1) for row in rows]
+    if not all(at >= 0 and _same_place(inventory, at, row) for at, row in zip(where, rows, strict=True)):
+        return None
+    known = set(inventory.resources)
+    if any(not known.issuperset(row.capacity) for row in rows):
+        return None
+    capacity, free = inventory.capacity.copy(), inventory.free.copy()
+    cause, spare, busy = inventory.cause.copy(), inventory.spare.copy(), inventory.busy.copy()
+    at = np.array(where, np.intp)
+    capacity[at], free[at] = _amounts(rows, inventory.resources)
+    cause[at] = [_cause(inventory, position, row) for position, row in zip(where, rows, strict=True)]
+    spare[at] = [row.spare for row in rows]
+    busy[at] = [row.used_cards > 0 for row in rows]
+    taints, memo = inventory.taints, inventory.memo
+    if any(taints[position] != row.taints for position, row in zip(where, rows, strict=True)):
+        changed = list(taints)
+        for position, row in zip(where, rows, strict=True):
+            changed[position] = row.taints
+        taints, memo = tuple(changed), Memo(chosen=memo.chosen)
+    return dataclasses.replace(
+        inventory, capacity=capacity, free=free, cause=cause, spare=spare, busy=busy, taints=taints, memo=memo
+    )
+
+
+def _resources(rows: Sequence[NodeRow]) -> tuple[str, ...]:
+    """Cards, pods, and what else any node has, by name."""
+    found: set[str] = set()
+    for row in rows:
+        found.update(row.capacity)
+    return (CARDS_NAME, PODS_NAME, *sorted(found - {CARDS_NAME, PODS_NAME}))
+
+
+def _amounts(rows: Sequence[NodeRow], resources: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Capacity and free amounts, one row per node; what is over-used counts as nothing free."""
+    size = len(rows)
+    capacity = np.zeros((size, len(resources)), np.int64)
+    free = np.zeros_like(capacity)
+    capacity[:, CARDS] = np.fromiter((row.cards_total for row in rows), np.int64, size)
+    free[:, CARDS] = np.fromiter((row.cards_usable - row.used_cards for row in rows), np.int64, size)
+    capacity[:, PODS] = np.fromiter((row.capacity.get(PODS_NAME, 0) for row in rows), np.int64, size)
+    free[:, PODS] = capacity[:, PODS] - np.fromiter((row.pods_used for row in rows), np.int64, size)
+    for column, resource in enumerate(resources[PODS + 1 :], PODS + 1):
+        capacity[:, column] = np.fromiter((row.capacity.get(resource, 0) for row in rows), np.int64, size)
+        used = np.fromiter((row.used.get(resource, 0) for row in rows), np.int64, size)
+        free[:, column] = capacity[:, column] - used
+    return capacity, np.maximum(free, 0, out=free)
+
+
+def _same_place(inventory: Inventory, at: int, row: NodeRow) -> bool:
+    """True where a node is still what the arrays that are kept say of it."""
+    profile, supernode = inventory.profile[at], inventory.supernode[at]
+    return (
+        (inventory.profiles[profile] if profile >= 0 else "") == _known(row.profile, inventory.profiles)
+        and (inventory.supernodes[supernode] if supernode >= 0 else "") == row.supernode
+        and (inventory.labels[at] is row.labels or inventory.labels[at] == row.labels)
+    )
+
+
+def _known(profile: str, profiles: tuple[str, ...]) -> str:
+    return profile if profile in profiles else ""
+
+
+def _cause(inventory: Inventory, at: int, row: NodeRow) -> Cause:
+    lacks = inventory.profile[at] < 0 and row.cause is Cause.NONE
+    return Cause.NO_PROFILE if lacks else row.cause

@@ -1,0 +1,82 @@
+"""What a job and its groups demand of the topology, as level numbers of one profile's tree.
+
+Nothing is silently unconstrained: a level that the tree does not have, or blocks that do not divide each other and the
+gang, are errors in words, found before anything is placed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cardpool.domain.gangs import GroupShape
+from cardpool.domain.topology import Block, TopologyRequest, Tree
+from cardpool.names import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Level numbers, -1 for none; ``blocks`` are (pods, level), the larger first, each dividing the one before."""
+
+    required: int = -1
+    preferred: int = -1
+    blocks: tuple[tuple[int, int], ...] = ()
+
+    def grains(self, levels: int) -> tuple[int, ...]:
+        """Per level the multiple of pods that a domain holds: the largest block that may not straddle it."""
+        return tuple(max((pods for pods, at in self.blocks if at >= level), default=1) for level in range(levels))
+
+    def levels(self) -> tuple[int, ...]:
+        """The levels whose label a node needs."""
+        return tuple(sorted({level for level in (self.required, *(at for _, at in self.blocks)) if level >= 0}))
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A demand that cannot be meant: the reason and the words for it."""
+
+    reason: Reason
+    message: str
+
+
+def check(tree: Tree, job: TopologyRequest, groups: tuple[GroupShape, ...]) -> Fault | None:
+    """What is wrong with these demands on this tree, or None."""
+    known = tree.names()
+    for request in (job, *(group.topology for group in groups)):
+        for level in (
+            request.required,
+            request.preferred,
+            request.exclusive,
+            *(block.level for block in request.blocks),
+        ):
+            if level and level not in known:
+                return Fault(Reason.UNKNOWN_LEVEL, f"unknown topology level {level!r}; there are {', '.join(known)}")
+    fault = _divides(job.blocks, sum(group.replicas for group in groups), "the gang")
+    for group in groups:
+        fault = fault or _divides(group.topology.blocks, group.replicas, f"group {group.name}")
+    if fault is None and len(groups) == 1:
+        fault = _divides(_union(job.blocks, groups[0].topology.blocks), groups[0].replicas, "the gang")
+    return fault
+
+
+def resolve(tree: Tree, job: TopologyRequest, group: TopologyRequest | None = None) -> Demand:
+    """The demands of a job, and of one group inside it, as one; they have passed ``check``."""
+    known = {name: number for number, name in enumerate(tree.names())}
+    own = group or TopologyRequest()
+    required = max(known.get(job.required, -1), known.get(own.required, -1))
+    preferred = known.get(own.preferred or job.preferred, -1)
+    blocks = tuple((block.pods, known[block.level]) for block in _union(job.blocks, own.blocks))
+    return Demand(required, preferred, blocks)
+
+
+def _union(one: tuple[Block, ...], other: tuple[Block, ...]) -> tuple[Block, ...]:
+    return tuple(sorted({*one, *other}, key=lambda block: (-block.pods, block.level)))
+
+
+def _divides(blocks: tuple[Block, ...], pods: int, whole: str) -> Fault | None:
+    """A fault where a block does not divide the next larger one or the whole."""
+    above, name = pods, f"{whole} of {pods} pods"
+    for block in sorted(blocks, key=lambda block: -block.pods):
+        if block.pods < 1 or above % block.pods:
+            return Fault(Reason.INVALID_SPEC, f"a block of {block.pods} pods does not divide {name}")
+        above, name = block.pods, f"the block of {block.pods} pods"
+    return None

@@ -1,0 +1,76 @@
+"""The working copy of one profile's nodes during one planning cycle: what earlier gangs took is gone for later ones.
+
+Positions, not rows, count here: nodes stand in path order, so that every domain is one run of positions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardpool.domain.gangs import GroupShape
+from cardpool.domain.inventory import CARDS, PODS, Inventory
+
+
+class Ground:
+    """Free room of one profile; ``take`` and ``give`` are each other's inverse."""
+
+    __slots__ = ("busy", "cause", "causes", "columns", "free", "held", "inventory", "layout", "profile", "spare")
+
+    def __init__(self, inventory: Inventory, profile: int) -> None:
+        self.inventory = inventory
+        self.profile = profile
+        self.layout = inventory.layouts[profile]
+        rows = self.layout.rows
+        self.columns = {name: column for column, name in enumerate(inventory.resources)}
+        self.free = inventory.free[rows]
+        self.cause = inventory.cause[rows]
+        self.causes = tuple(int(cause) for cause in np.unique(self.cause) if cause)
+        self.spare = inventory.spare[rows]
+        self.busy = inventory.busy[rows]
+        self.held = self.busy.astype(np.int32)
+
+    @property
+    def size(self) -> int:
+        """Nodes of the profile."""
+        return len(self.layout.rows)
+
+    def position(self, node: str) -> int:
+        """Where a node stands, -1 where it is unknown or of another profile."""
+        row = self.inventory.index.get(node, -1)
+        if row < 0 or self.inventory.profile[row] != self.profile:
+            return -1
+        return int(self.inventory.domains[self.profile][row, -1])
+
+    def name(self, position: int) -> str:
+        """The node's name."""
+        return self.inventory.names[self.layout.rows[position]]
+
+    def demand(self, shape: GroupShape) -> NDArray[np.int64] | None:
+        """What one pod takes of each resource; None where it asks for one that no node has."""
+        need = np.zeros(len(self.columns), np.int64)
+        need[CARDS] = shape.cards_per_pod
+        need[PODS] = 1
+        for resource, amount in shape.requests.items():
+            column = self.columns.get(resource, -1)
+            if amount <= 0 or column == PODS:
+                continue
+            if column <= CARDS:
+                return None
+            need[column] = amount
+        return need
+
+    def take(self, counts: NDArray[np.int64], need: NDArray[np.int64]) -> None:
+        """Hold ``counts[i]`` pods of this need at each position."""
+        self._move(counts, need, 1)
+
+    def give(self, counts: NDArray[np.int64], need: NDArray[np.int64]) -> None:
+        """Undo ``take``."""
+        self._move(counts, need, -1)
+
+    def _move(self, counts: NDArray[np.int64], need: NDArray[np.int64], sign: int) -> None:
+        at = np.flatnonzero(counts)
+        self.free[at] -= sign * counts[at, None] * need
+        if need[CARDS]:
+            self.held[at] += sign
+            self.busy[at] = self.held[at] > 0

@@ -1,0 +1,115 @@
+"""Capacity of every domain of every level, in pods, as whole blocks allow it.
+
+A block of b pods at level l makes every domain of l hold a multiple of b; as blocks divide each other, rounding down
+level by level from the nodes up is exact: a domain holds q pods (q a multiple of its grain) if and only if
+q <= caps[level][domain].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardpool.domain.inventory import CARDS, Layout
+from cardpool.engine.ground import Ground
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pyramid:
+    """``caps[l]`` pods per domain; ``whole[l]`` the same without rounding above the node; ``cards[l]`` free cards.
+
+    ``empty[l]`` marks domains in which no card is used. The node is the last level; ``total`` is the whole profile's.
+    """
+
+    layout: Layout
+    caps: tuple[Ints, ...]
+    whole: tuple[Ints, ...]
+    cards: tuple[Ints, ...]
+    empty: tuple[NDArray[np.bool_], ...]
+    per_pod: int
+    total: int
+
+    @property
+    def last(self) -> int:
+        """The node level."""
+        return len(self.caps) - 1
+
+
+def build(ground: Ground, slots: Ints, grains: tuple[int, ...], per_pod: int) -> Pyramid:
+    """The pyramid over these slots; ``grains[l]`` is the multiple of pods for domains of level l."""
+    layout, last = ground.layout, len(grains) - 1
+    base = slots - slots % grains[last] if grains[last] > 1 else slots
+    used = ground.busy
+    caps, whole, cards, empty = [base], [base], [ground.free[:, CARDS]], [~used]
+    for level in range(last - 1, -1, -1):
+        at = layout.children[level][:-1]
+        cap = _sums(caps[0], at)
+        caps.insert(0, cap - cap % grains[level] if grains[level] > 1 else cap)
+        whole.insert(0, _sums(whole[0], at))
+        cards.insert(0, _sums(cards[0], at))
+        empty.insert(0, np.logical_and.reduceat(empty[0], at) if len(at) else np.zeros(0, np.bool_))
+    return Pyramid(layout, tuple(caps), tuple(whole), tuple(cards), tuple(empty), per_pod, int(caps[0].sum()))
+
+
+def _sums(values: Ints, at: NDArray[np.intp]) -> Ints:
+    return np.add.reduceat(values, at) if len(at) else np.zeros(0, np.int64)
+
+
+def fewest(pyramid: Pyramid, level: int, owner_level: int, owners: NDArray[np.intp], pods: int) -> Ints:
+    """For each owner (rising ids of ``owner_level``) how many of its domains of ``level`` hold ``pods`` at the least."""
+    lo, hi = owners[0], owners[-1] + 1
+    for above in range(owner_level, level):
+        lo, hi = pyramid.layout.children[above][lo], pyramid.layout.children[above][hi]
+    caps = pyramid.caps[level][lo:hi]
+    if caps.max() <= 1:
+        return np.full(len(owners), pods, np.int64)
+    bounds = pyramid.layout.starts[owner_level]
+    belongs = np.searchsorted(bounds, pyramid.layout.starts[level][lo:hi], side="right") - 1
+    widest = int(caps.max()) + 1
+    order = np.argsort(belongs * widest + (widest - 1 - caps), kind="stable")
+    belongs, caps = belongs[order], caps[order]
+    before = np.cumsum(caps) - caps
+    first = np.searchsorted(belongs, belongs)
+    needed = ((before - before[first]) < pods) & (caps > 0)
+    counts = np.bincount(belongs, weights=needed, minlength=int(owners[-1]) + 1)
+    return counts[owners].astype(np.int64)
+
+
+def broken(pyramid: Pyramid, level: int, owners: NDArray[np.intp], pods: int) -> Ints:
+    """How many untouched domains, from the widest level to the node, would be left partly used by ``pods`` in an owner.
+
+    A domain that is filled to its last card is not broken up. Below the owner the best child that holds all counts;
+    where none does, every narrower level counts as one.
+    """
+    costs = _below(pyramid, level, owners, pods)[owners - owners[0]]
+    at = owners
+    for above in range(level - 1, -1, -1):
+        at = pyramid.layout.parents[above + 1][at]
+        costs = costs + _breaks(pyramid, above, pods)[at]
+    return costs
+
+
+def _below(pyramid: Pyramid, level: int, owners: NDArray[np.intp], pods: int) -> Ints:
+    """The cost of each domain of ``level`` from the first to the last owner, narrower levels included."""
+    spans = [(int(owners[0]), int(owners[-1]) + 1)]
+    for down in range(level, pyramid.last):
+        children = pyramid.layout.children[down]
+        spans.append((int(children[spans[-1][0]]), int(children[spans[-1][1]])))
+    costs = np.zeros(0, np.int64)
+    for down in range(pyramid.last, level - 1, -1):
+        lo, hi = spans[down - level]
+        own = _breaks(pyramid, down, pods)[lo:hi].astype(np.int64)
+        if down < pyramid.last:
+            below = spans[down - level + 1][0]
+            own += np.minimum.reduceat(costs, pyramid.layout.children[down][lo:hi] - below)
+        holds = pyramid.caps[down][lo:hi] >= pods
+        costs = np.where(holds, own, pyramid.last - down + 1)
+    return costs
+
+
+def _breaks(pyramid: Pyramid, level: int, pods: int) -> NDArray[np.bool_]:
+    return pyramid.empty[level] & (pyramid.cards[level] > pods * pyramid.per_pod)

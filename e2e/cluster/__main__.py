@@ -6,13 +6,14 @@ import asyncio
 import os
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from e2e.cluster import binaries, layouts, lifecycle, nodes, rest
+from e2e.cluster import binaries, cards, layouts, lifecycle, nodes, paths, rest
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.settings import PROFILES, Settings
 
@@ -39,9 +40,8 @@ def up(
     profiles = _profiles(profile)
     racks = () if layout == "none" or "fake" not in profiles else _racks(layout)
     fakes = layouts.nodes(racks, count=count) if racks else []
-    rates = Settings.large() if len(fakes) >= LARGE else Settings()
-    chosen = Settings(profiles, node_grace_seconds=rates.node_grace_seconds, lease_seconds=rates.lease_seconds)
-    ctx = lifecycle.up(name, chosen, _say)
+    before = Settings.load(paths.state(name)) or Settings()
+    ctx = lifecycle.up(name, replace(Settings.large() if len(fakes) >= LARGE else before, profiles=profiles), _say)
     if fakes:
         asyncio.run(_make(ctx, fakes))
     _say(f"cluster {name} is up after {time.monotonic() - begun:.1f} s; its KUBECONFIG:")
@@ -133,6 +133,9 @@ def _running(name: str) -> Context:
 
 def _say(text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True)
+
+
+cards.register(app)
 
 
 def main() -> None:

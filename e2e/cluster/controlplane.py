@@ -57,6 +57,7 @@ def _etcd(ctx: Context) -> None:
         f"--key-file={server.key}",
         f"--trusted-ca-file={ctx.authority.certificate}",
         "--client-cert-auth",
+        "--enable-grpc-gateway=false",  # it would connect with the server's certificate, which is none for clients
     ])  # fmt: skip
     health_port = ctx.port("etcd-health")
     ctx.processes.wait("etcd", lambda: probes.plain(health_port, "/readyz") == 200, START_SECONDS)
@@ -125,7 +126,7 @@ def _controllers(ctx: Context, settings: Settings) -> None:
         f"--cluster-signing-cert-file={ctx.authority.own.certificate}",
         f"--cluster-signing-key-file={ctx.authority.own.key}",
         *settings.extra.get("kube-controller-manager", []),
-    ])  # fmt: skip
+    ], reads=ctx.server)  # fmt: skip
 
 
 def _scheduler(ctx: Context, settings: Settings) -> None:
@@ -135,7 +136,7 @@ def _scheduler(ctx: Context, settings: Settings) -> None:
         f"--kube-api-qps={settings.scheduler_qps}",
         f"--kube-api-burst={settings.scheduler_qps * 2}",
         *settings.extra.get("kube-scheduler", []),
-    ])  # fmt: skip
+    ], reads=ctx.server)  # fmt: skip
 
 
 def _component(ctx: Context, name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from e2e.cluster import binaries, probes
@@ -12,15 +13,24 @@ if TYPE_CHECKING:
 
 ANNOTATION = ("kwok.x-k8s.io/node", "fake")
 PROGRAMS = ("kwok",)
+# KWOK waits for each patch; with its default of 4 at a time it is the slowest part of a large gang.
+OPTIONS = {
+    "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+    "kind": "KwokConfiguration",
+    "options": {"podPlayStageParallelism": 16, "nodePlayStageParallelism": 16, "nodeLeaseParallelism": 16},
+}
 
 
 def start(ctx: Context, settings: Settings) -> None:
     """Start KWOK, or leave it as it runs."""
     program = ctx.programs["kwok"]
     port = ctx.port("kwok")
+    options = ctx.state / "kwok.json"
+    options.write_text(json.dumps(OPTIONS) + "\n")
     ctx.processes.ensure("kwok", [
         program,
         f"--kubeconfig={ctx.kubeconfig}",
+        f"--config={options}",
         f"--config={program.with_name(binaries.KWOK_STAGES)}",
         "--manage-all-nodes=false",
         f"--manage-nodes-with-annotation-selector={'='.join(ANNOTATION)}",
@@ -29,5 +39,5 @@ def start(ctx: Context, settings: Settings) -> None:
         f"--server-address=127.0.0.1:{port}",
         f"--node-port={port}",
         *settings.extra.get("kwok", []),
-    ])  # fmt: skip
+    ], reads=ctx.server)  # fmt: skip
     ctx.processes.wait("kwok", lambda: probes.plain(port, "/healthz") == 200, 30)

@@ -30,6 +30,7 @@ class Running:
     pid: int
     started: int  # clock ticks since boot, from /proc
     argv: tuple[str, ...]
+    reads: str = ""
 
     @property
     def alive(self) -> bool:
@@ -58,15 +59,20 @@ class Processes:
         running = self._read(record) if record.exists() else None
         return running if running is not None and running.alive else None
 
-    def ensure(self, name: str, argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> bool:
-        """Run the program with exactly these arguments, restarting it if it has others; True if it started."""
+    def ensure(
+        self, name: str, argv: Sequence[str | Path], env: Mapping[str, str] | None = None, *, reads: str = ""
+    ) -> bool:
+        """Run the program with exactly these arguments, restarting it if it has others; True if it started.
+
+        `reads` stands for what it takes from files at its start: when that changes, it is restarted as well.
+        """
         words = tuple(str(word) for word in argv)
         current = self.find(name)
-        if current is not None and current.argv == words:
+        if current is not None and (current.argv, current.reads) == (words, reads):
             return False
         if current is not None:
             self.stop(name)
-        self._start(name, words, env)
+        self._start(name, words, env, reads)
         return True
 
     def wait(self, name: str, ready: Callable[[], bool], seconds: float, hint: str = "") -> None:
@@ -87,7 +93,7 @@ class Processes:
             raise ClusterError(f"{name} (pid {running.pid}) cannot be ended; end it by hand, then try again")
         record.unlink(missing_ok=True)
 
-    def _start(self, name: str, argv: tuple[str, ...], env: Mapping[str, str] | None) -> None:
+    def _start(self, name: str, argv: tuple[str, ...], env: Mapping[str, str] | None, reads: str) -> None:
         log = self.log(name)
         log.parent.mkdir(parents=True, exist_ok=True)
         (self.state / "run").mkdir(parents=True, exist_ok=True)
@@ -103,7 +109,7 @@ class Processes:
         started = _start_time(pid)
         if started is None:
             raise ClusterError(self._obituary(name, "ended at once", ""))
-        record = {"name": name, "pid": pid, "started": started, "argv": argv}
+        record = {"name": name, "pid": pid, "started": started, "argv": argv, "reads": reads}
         (self.state / "run" / f"{name}.json").write_text(json.dumps(record) + "\n")
 
     def _obituary(self, name: str, what: str, hint: str) -> str:
@@ -117,7 +123,7 @@ class Processes:
     @staticmethod
     def _read(path: Path) -> Running:
         record = json.loads(path.read_text())
-        return Running(record["name"], record["pid"], record["started"], tuple(record["argv"]))
+        return Running(record["name"], record["pid"], record["started"], tuple(record["argv"]), record.get("reads", ""))
 
 
 def _end(running: Running, how: signal.Signals, seconds: float) -> bool:

@@ -7,11 +7,12 @@ and quota are None or empty where absent, because absent means none.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from cardpool.api import common
+from cardpool.api import checks, common
+from cardpool.names import NODE_LEVEL
 
 
 class Profile(common.SpecModel):
@@ -34,6 +35,12 @@ class Level(common.SpecModel):
         description="Name of the level; supernode makes Supernode objects, node is reserved for the last level."
     )
     label: common.LabelKey = Field(description="Node label whose value names the domain.")
+
+    @model_validator(mode="after")
+    def _name_is_free(self) -> Self:
+        if self.name == NODE_LEVEL:
+            checks.refuse(iter([f"name: {NODE_LEVEL} is always the last level"]))
+        return self
 
 
 Levels = Annotated[tuple[Level, ...], common.keyed("name", most=16, doc="Levels from wide to narrow.")]
@@ -250,6 +257,11 @@ class CardPoolSpec(common.SpecModel):
     faults: Faults = Field(default_factory=Faults, description="From signals to faults.")
     spares: Spares | None = Field(default=None, description="Nodes kept back. Absent: none.")
     retention: Retention | None = Field(default=None, description="Clean-up of finished jobs. Absent: keep all.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        checks.refuse(checks.pool(self))
+        return self
 
 
 class GangSlots(common.StatusModel):

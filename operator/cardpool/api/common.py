@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,9 +18,11 @@ from pydantic import (
     Field,
     PlainSerializer,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
 MAX_INT32: Final = 2**31 - 1
 MAX_INT64: Final = 2**53 - 1  # what JSON readers keep exactly
@@ -126,6 +128,12 @@ class LabelRequirement(SpecModel):
         tuple[LabelValue, ...],
         atomic(most=64, doc="Values for In and NotIn; must be absent for Exists and DoesNotExist."),
     ] = ()
+
+    @model_validator(mode="after")
+    def _values_fit(self) -> Self:
+        if bool(self.values) != (self.operator in {SelectorOperator.IN, SelectorOperator.NOT_IN}):
+            raise PydanticCustomError("cardpool", "values are needed for In and NotIn, and only for them")
+        return self
 
 
 class LabelSelector(SpecModel):

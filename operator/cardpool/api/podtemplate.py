@@ -91,6 +91,8 @@ def _structural(node: Schema, schemas: Schema, name: str) -> Schema:
             out["required"] = required
     if "items" in node:
         out["items"] = _items(node, schemas, name)
+        if name == "containers":
+            out["minItems"] = 1
         out["maxItems"] = MAX_ITEMS.get(name, MAX_ITEMS_ELSE)
     if "additionalProperties" in node:
         out["additionalProperties"] = _undescribed(_convert(node["additionalProperties"], schemas, "value"))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cardpool.api.checks import FORBIDDEN
 from cardpool.names import ENV_PREFIXES, GANG_PODS_MAX, GROUP, NODE_LEVEL
 
 Schema = dict[str, Any]
@@ -47,17 +48,6 @@ TEMPLATE: Final = "spec.groups[].template"
 POD: Final = f"{TEMPLATE}.spec"
 VARIANT: Final = "spec.groups[].variants[]"
 CONTAINERS: Final = (f"{POD}.containers[]", f"{POD}.initContainers[]")
-
-FORBIDDEN: Final = {
-    "nodeName": "cardpool chooses the node",
-    "hostname": "ranks have stable host names of cardpool's own",
-    "hostnameOverride": "ranks have stable host names of cardpool's own",
-    "subdomain": "the gang has a Service of cardpool's own",
-    "priority": "it follows from the pool's podPriorityClassName",
-    "priorityClassName": "the pool's podPriorityClassName is used; for the queue set spec.priorityClassName",
-    "preemptionPolicy": "it follows from the pool's podPriorityClassName",
-    "schedulingGates": "cardpool makes pods only when all of them have a place",
-}
 
 
 def template_rules(card_resources: Sequence[str]) -> Iterator[Rule]:
@@ -165,18 +155,7 @@ GANG_RULES: Final = (
     ),
 )
 
-MOUNTED: Final = "{0}.volumeMounts.exists(m, m.mountPath == self.checkpoint.volumeMount)"
 OTHER_RULES: Final = (
-    Rule(
-        "spec",
-        "!has(self.checkpoint) || self.groups.exists(g, g.template.spec.containers.exists(c, has(c.volumeMounts) && "
-        + MOUNTED.format("c")
-        + ") || (has(g.variants) && g.variants.exists(v, has(v.volumeMounts) && "
-        + MOUNTED.format("v")
-        + ")))",
-        "checkpoint.volumeMount must be the mountPath of a volume mount in a template",
-        ".checkpoint.volumeMount",
-    ),
     Rule(
         "spec.checkpoint",
         "!has(self.path) || !('/' + self.path + '/').contains('/../')",

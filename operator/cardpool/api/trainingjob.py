@@ -7,11 +7,11 @@ checks them against Kubernetes' schema, and they reach the pods as written. Abse
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from cardpool.api import common
+from cardpool.api import checks, common
 from cardpool.api.jobstatus import TrainingJobStatus
 from cardpool.names import GANG_PODS_MAX, OPERATOR
 
@@ -148,6 +148,11 @@ class Group(common.SpecModel):
         tuple[Variant, ...], common.keyed("profile", most=16, doc="What differs on the cards of a profile.")
     ] = ()
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        checks.refuse(checks.group(self))
+        return self
+
 
 class RendezvousStyle(StrEnum):
     """Which framework's environment the pods get."""
@@ -234,12 +239,23 @@ class Checkpoint(common.SpecModel):
         default=False, description="True: another number of ranks, or another maker's cards, can load it."
     )
 
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Self:
+        checks.refuse(checks.relative(self.path))
+        return self
+
 
 class Backoff(common.SpecModel):
     """Wait before a restart, doubled each time."""
 
     base_seconds: common.Count = Field(default=10, description="First wait.")
     cap_seconds: common.Count = Field(default=600, description="Longest wait.")
+
+    @model_validator(mode="after")
+    def _cap_is_longest(self) -> Self:
+        if self.cap_seconds < self.base_seconds:
+            checks.refuse(iter(["capSeconds must not be less than baseSeconds"]))
+        return self
 
 
 class SubHealth(StrEnum):
@@ -358,6 +374,11 @@ class TrainingJobSpec(common.SpecModel):
         default=None, description="The job is deleted so long after its end. Absent: kept."
     )
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        checks.refuse(checks.job(self))
+        return self
+
     @property
     def pods(self) -> int:
         """Pods of the whole gang as the groups say, variants left aside."""
@@ -372,3 +393,8 @@ class TrainingJob(common.StatusModel):
     metadata: common.ObjectMeta = Field(default_factory=common.ObjectMeta)
     spec: TrainingJobSpec = Field(description="What runs, on what, and what happens when it fails.")
     status: TrainingJobStatus = Field(default_factory=TrainingJobStatus, description="What the operator sees.")
+
+    @model_validator(mode="after")
+    def _name_fits_pods(self) -> Self:
+        checks.refuse(checks.job_name(self.metadata.name))
+        return self

@@ -32,7 +32,7 @@ _SUFFIXES: Final[Mapping[str, Fraction]] = {
     "Pi": Fraction(2**50),
     "Ei": Fraction(2**60),
 }
-_QUANTITY: Final = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)(?:[eE]([+-]?\d{1,3})|([numkMGTPE]i?)?)", re.ASCII)
+_QUANTITY: Final = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)(?:[eE]([+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i)?)", re.ASCII)
 
 
 @lru_cache(maxsize=65_536)
@@ -42,10 +42,8 @@ def parse(text: str | float) -> Fraction:
     if match is None:
         raise ValueError(f"{text!r} is not a quantity")
     sign, number, exponent, suffix = match.groups()
-    factor = Fraction(10) ** int(exponent) if exponent else _SUFFIXES.get(suffix or "")
-    if factor is None:
-        raise ValueError(f"{text!r} is not a quantity: unknown suffix {suffix!r}")
-    value = Fraction(number if not number.endswith(".") else number[:-1]) * factor
+    factor = Fraction(10) ** int(exponent) if exponent else _SUFFIXES[suffix or ""]
+    value = Fraction(number.removesuffix(".")) * factor
     return -value if sign == "-" else value
 
 

@@ -1,0 +1,99 @@
+"""What the API says of one node's cards at this moment, without any judgement.
+
+``allocatedResourcesStatus`` names cards, but only while a pod holds them: Unhealthy is a signal, Healthy proves
+nothing. Allocatable counts cards, and is the only word on cards that nobody holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from cardpool.domain.world import NodeRecord, PodRecord
+from cardpool.names import LABEL_JOB, LABEL_ROLE
+
+UNHEALTHY = "Unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One pod's word on one card it holds. ``live`` is False once the pod has ended; ``ended`` says when."""
+
+    card: str
+    unhealthy: bool
+    pod: str
+    job: str
+    message: str
+    live: bool
+    ended: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """One node and everything that sits on it, derived from the node and its pods alone.
+
+    ``used`` sums the requests of all pods that hold the node (canonical integers, cards included), ``pods`` counts
+    them, ``held`` gives the cards of ``resource`` per owner UID (empty key: pods without a controller).
+    """
+
+    node: NodeRecord
+    resource: str
+    capacity: int
+    allocatable: int
+    used: Mapping[str, int]
+    pods: int
+    held: Mapping[str, int]
+    named: tuple[Named, ...] = field(default_factory=tuple)
+
+    @property
+    def lost(self) -> int:
+        """Cards that the plug-in has but does not offer."""
+        return max(0, self.capacity - self.allocatable)
+
+    @property
+    def unhealthy(self) -> tuple[Named, ...]:
+        """The cards that some pod calls Unhealthy."""
+        return tuple(item for item in self.named if item.unhealthy)
+
+
+def facts(node: NodeRecord, resource: str, pods: Iterable[PodRecord]) -> NodeFacts:
+    """Everything the planner and the fault pipeline need of one node; terminal pods hold nothing."""
+    used: dict[str, int] = {}
+    held: dict[str, int] = {}
+    named: list[Named] = []
+    count = 0
+    for pod in pods:
+        if not pod.finished:
+            count += 1
+            for name, amount in pod.requests.items():
+                used[name] = used.get(name, 0) + amount
+            if resource and pod.requests.get(resource):
+                held[pod.owner] = held.get(pod.owner, 0) + pod.requests[resource]
+        named.extend(
+            _named(pod, device.card, device.health, device.message)
+            for device in pod.devices
+            if device.resource == resource
+        )
+    return NodeFacts(
+        node=node,
+        resource=resource,
+        capacity=node.capacity.get(resource, 0),
+        allocatable=node.allocatable.get(resource, 0),
+        used=used,
+        pods=count,
+        held=held,
+        named=tuple(named),
+    )
+
+
+def _named(pod: PodRecord, card: str, health: str, message: str) -> Named:
+    ours = LABEL_JOB in pod.labels and LABEL_ROLE not in pod.labels
+    return Named(
+        card=card,
+        unhealthy=health == UNHEALTHY,
+        pod=pod.key,
+        job=f"{pod.namespace}/{pod.labels[LABEL_JOB]}" if ours else "",
+        message=message,
+        live=not pod.finished,
+        ended=max((item.finished for item in pod.exits), default=0.0),
+    )

@@ -1,0 +1,349 @@
+"""The objects of one attempt: Service, host file, pods, and the pod that resolves the checkpoint.
+
+Names carry no attempt, so that the API server itself refuses a second live pod of a rank. Every pod is pinned to its
+planned node inside every node selector term of its template (terms are ORed), and kube-scheduler still binds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from cardpool.api.jobstatus import CheckpointStatus
+from cardpool.api.trainingjob import Checkpoint, Fencing, Group, RendezvousStyle, TrainingJobSpec
+from cardpool.checkpoint import report
+from cardpool.domain.world import JobRecord
+from cardpool.lifecycle import ranks, shapes
+from cardpool.names import (
+    API_VERSION,
+    CHECKPOINT_CONTAINER,
+    LABEL_ATTEMPT,
+    LABEL_EXECUTION,
+    LABEL_GROUP,
+    LABEL_INDEX,
+    LABEL_JOB,
+    LABEL_JOB_UID,
+    LABEL_PROFILE,
+    LABEL_RANK,
+    LABEL_ROLE,
+    ROLE_RESOLVER,
+    TAINT_POOL,
+    Env,
+)
+
+RESOLVER_SECONDS = 300
+MPI_MOUNT = "/etc/cardpool/mpi"
+LOST_NODE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What all pods of one attempt share; ``resume`` is the checkpoint chosen for it, if any."""
+
+    job: JobRecord
+    spec: TrainingJobSpec
+    profile: str
+    attempt: int
+    execution: int
+    priority_class: str
+    dead_node_seconds: int
+    tolerate_pool: bool
+    resume: CheckpointStatus | None
+
+    @property
+    def seats(self) -> tuple[ranks.Seat, ...]:
+        """All ranks."""
+        return ranks.seats(self.spec, self.profile)
+
+
+def owner(job: JobRecord) -> dict[str, Any]:
+    """The controller reference that lets Kubernetes collect everything of a deleted job."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "TrainingJob",
+        "name": job.name,
+        "uid": job.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def needs_service(spec: TrainingJobSpec, pods: int) -> bool:
+    """False for one-pod gangs and without a rendezvous."""
+    return pods > 1 and spec.rendezvous.style is not RendezvousStyle.NONE
+
+
+def service(attempt: Attempt) -> dict[str, Any]:
+    """The headless Service of the ranks' host names; it publishes pods that are not ready yet."""
+    job = attempt.job
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": job.name,
+            "namespace": job.namespace,
+            "labels": {LABEL_JOB: job.name, LABEL_JOB_UID: job.uid},
+            "ownerReferences": [owner(job)],
+        },
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": {LABEL_JOB_UID: job.uid},
+            "ports": [{"name": "rendezvous", "port": attempt.spec.rendezvous.port}],
+        },
+    }
+
+
+def host_file(attempt: Attempt) -> dict[str, Any]:
+    """The MPI host file as a ConfigMap: one line a rank with its slots."""
+    job = attempt.job
+    lines = [
+        f"{seat.pod_name(job.name)}.{job.name} slots={max(1, ranks.cards_per_pod(seat.group, attempt.profile))}"
+        for seat in attempt.seats
+    ]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": f"{job.name}-mpi-hosts-{attempt.attempt}",
+            "namespace": job.namespace,
+            "labels": {LABEL_JOB: job.name, LABEL_JOB_UID: job.uid},
+            "ownerReferences": [owner(job)],
+        },
+        "data": {"hostfile": "\n".join(lines) + "\n"},
+    }
+
+
+def pod(attempt: Attempt, seat: ranks.Seat, node: str, resource: str, world_size: int) -> dict[str, Any]:
+    """The pod of one rank, pinned to its node."""
+    job, group = attempt.job, seat.group
+    name = seat.pod_name(job.name)
+    spec = deepcopy(shapes.pod_spec(group, attempt.profile))
+    spec["restartPolicy"] = "Never"
+    spec["hostname"] = name
+    spec["priorityClassName"] = attempt.priority_class
+    if needs_service(attempt.spec, world_size):
+        spec["subdomain"] = job.name
+    _pin(spec, node)
+    _tolerate(spec, attempt)
+    container = spec["containers"][shapes.card_container(group)]
+    cards = ranks.cards_per_pod(group, attempt.profile)
+    if cards and resource:
+        resources = container.setdefault("resources", {})
+        for kind in ("requests", "limits"):
+            resources[kind] = {**resources.get(kind, {}), resource: str(cards)}
+    container["env"] = [*container.get("env", []), *_env(attempt, seat, cards, world_size)]
+    if attempt.spec.rendezvous.style is RendezvousStyle.MPI:
+        hosts = {"name": "cardpool-mpi", "configMap": {"name": f"{job.name}-mpi-hosts-{attempt.attempt}"}}
+        spec["volumes"] = [*spec.get("volumes", []), hosts]
+        mount = {"name": "cardpool-mpi", "mountPath": MPI_MOUNT, "readOnly": True}
+        container["volumeMounts"] = [*container.get("volumeMounts", []), mount]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": _metadata(attempt, group, seat, name),
+        "spec": spec,
+    }
+
+
+def _metadata(attempt: Attempt, group: Group, seat: ranks.Seat, name: str) -> dict[str, Any]:
+    job = attempt.job
+    given = group.template.get("metadata", {})
+    variant = ranks.variant_of(group, attempt.profile)
+    annotations = {**given.get("annotations", {}), **(dict(variant.annotations) if variant is not None else {})}
+    labels = {
+        **given.get("labels", {}),
+        LABEL_JOB: job.name,
+        LABEL_JOB_UID: job.uid,
+        LABEL_GROUP: group.name,
+        LABEL_INDEX: str(seat.index),
+        LABEL_RANK: str(seat.rank),
+        LABEL_ATTEMPT: str(attempt.attempt),
+        LABEL_EXECUTION: str(attempt.execution),
+        LABEL_PROFILE: attempt.profile,
+    }
+    metadata = {
+        "name": name,
+        "namespace": job.namespace,
+        "labels": labels,
+        "ownerReferences": [owner(job)],
+    }
+    return {**metadata, "annotations": annotations} if annotations else metadata
+
+
+def _env(attempt: Attempt, seat: ranks.Seat, cards: int, world_size: int) -> list[dict[str, str]]:
+    spec, job = attempt.spec, attempt.job
+    first = attempt.seats[0].pod_name(job.name)
+    address = f"{first}.{job.name}" if needs_service(spec, world_size) else "localhost"
+    port = str(spec.rendezvous.port)
+    values: dict[str, str] = {
+        Env.JOB: job.name,
+        Env.NAMESPACE: job.namespace,
+        Env.GROUP: seat.group.name,
+        Env.INDEX: str(seat.index),
+        Env.RANK: str(seat.rank),
+        Env.WORLD_SIZE: str(world_size),
+        Env.ATTEMPT: str(attempt.attempt),
+        Env.EXECUTION_ATTEMPT: str(attempt.execution),
+        Env.PROFILE: attempt.profile,
+        Env.CARDS: str(cards),
+        Env.MASTER_ADDR: address,
+    }
+    match spec.rendezvous.style:
+        case RendezvousStyle.TORCH:
+            values |= {
+                "PET_NNODES": str(world_size),
+                "PET_NPROC_PER_NODE": str(max(1, cards)),
+                "PET_NODE_RANK": str(seat.rank),
+                "PET_MASTER_ADDR": address,
+                "PET_MASTER_PORT": port,
+            }
+        case RendezvousStyle.JAX:
+            values |= {
+                "JAX_COORDINATOR_ADDRESS": f"{address}:{port}",
+                "JAX_NUM_PROCESSES": str(world_size),
+                "JAX_PROCESS_ID": str(seat.rank),
+            }
+        case RendezvousStyle.MPI:
+            values |= {"CARDPOOL_MPI_HOSTFILE": f"{MPI_MOUNT}/hostfile"}
+        case RendezvousStyle.NONE:
+            pass
+    if spec.checkpoint is not None:
+        values[Env.CHECKPOINT_DIR] = checkpoint_dir(spec.checkpoint, attempt.attempt)
+        resume = attempt.resume
+        found = resume is not None and resume.step is not None
+        values[Env.RESUME_PATH] = (
+            f"{spec.checkpoint.volume_mount.rstrip('/')}/{resume.path}" if found and resume else ""
+        )
+        values[Env.RESUME_STEP] = str(resume.step) if found and resume else ""
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def checkpoint_dir(checkpoint: Checkpoint, attempt: int) -> str:
+    """Where this attempt saves: its own folder under AttemptPath fencing."""
+    root = PurePosixPath(checkpoint.volume_mount) / checkpoint.path
+    return str(root / str(attempt) if checkpoint.fencing is Fencing.ATTEMPT_PATH else root)
+
+
+def _pin(spec: dict[str, Any], node: str) -> None:
+    """AND the node's name into every term; without a term make one."""
+    field = {"key": "metadata.name", "operator": "In", "values": [node]}
+    affinity = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})
+    required = affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {"nodeSelectorTerms": []})
+    terms = required.get("nodeSelectorTerms") or [{}]
+    required["nodeSelectorTerms"] = [{**term, "matchFields": [*term.get("matchFields", []), field]} for term in terms]
+
+
+def _tolerate(spec: dict[str, Any], attempt: Attempt) -> None:
+    given = list(spec.get("tolerations", []))
+    keys = {item.get("key") for item in given}
+    if attempt.tolerate_pool:
+        given.append({"key": TAINT_POOL, "operator": "Exists"})
+    given += [
+        {
+            "key": key,
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": attempt.dead_node_seconds,
+        }
+        for key in LOST_NODE_TAINTS
+        if key not in keys
+    ]
+    spec["tolerations"] = given
+
+
+def resolver_name(job: str, attempt: int, execution: int) -> str:
+    """The resolver pod's name: its last part is no number, so it never meets a rank's name."""
+    return f"{job}-resolver-a{attempt}e{execution}"
+
+
+def resolver(attempt: Attempt, node: str, image: str) -> dict[str, Any] | None:
+    """The short pod that picks the checkpoint on rank 0's planned node, or None where the mount does not exist.
+
+    It has the job's volume, service account, security context and tolerations, no cards, bounded time and memory.
+    """
+    job, spec = attempt.job, attempt.spec
+    checkpoint = spec.checkpoint
+    if checkpoint is None:
+        return None
+    group = spec.groups[0]
+    template = shapes.pod_spec(group, attempt.profile)
+    container = template["containers"][shapes.card_container(group)]
+    mount = next(
+        (
+            item
+            for item in container.get("volumeMounts", [])
+            if _same_path(item.get("mountPath"), checkpoint.volume_mount)
+        ),
+        None,
+    )
+    if mount is None:
+        return None
+    volumes = [item for item in template.get("volumes", []) if item.get("name") == mount.get("name")]
+    pod_spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": 2 * RESOLVER_SECONDS,
+        "terminationGracePeriodSeconds": 1,
+        "priorityClassName": attempt.priority_class,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "volumes": volumes,
+        "containers": [
+            {
+                "name": CHECKPOINT_CONTAINER,
+                "image": image,
+                "command": report.command(
+                    mount=checkpoint.volume_mount,
+                    path=checkpoint.path,
+                    format_name=checkpoint.format.value,
+                    level=checkpoint.verify.value,
+                    candidates=checkpoint.candidates,
+                    fencing=checkpoint.fencing.value,
+                    timeout_seconds=RESOLVER_SECONDS,
+                ),
+                "resources": {
+                    "requests": {"cpu": "50m", "memory": "64Mi"},
+                    "limits": {"cpu": "1", "memory": "512Mi"},
+                },
+                "securityContext": {
+                    **_RESTRICTED,
+                    **deepcopy(container.get("securityContext", {})),
+                },
+                "volumeMounts": [{**mount, "readOnly": True}],
+                "terminationMessagePolicy": "File",
+            }
+        ],
+        **{
+            key: deepcopy(template[key])
+            for key in ("serviceAccountName", "securityContext", "tolerations", "imagePullSecrets", "runtimeClassName")
+            if key in template
+        },
+    }
+    _pin(pod_spec, node)
+    _tolerate(pod_spec, attempt)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": resolver_name(job.name, attempt.attempt, attempt.execution),
+            "namespace": job.namespace,
+            "labels": {LABEL_JOB: job.name, LABEL_ROLE: ROLE_RESOLVER},
+            "ownerReferences": [owner(job)],
+        },
+        "spec": pod_spec,
+    }
+
+
+_RESTRICTED: Mapping[str, Any] = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def _same_path(one: str | None, other: str) -> bool:
+    return one is not None and PurePosixPath(one) == PurePosixPath(other)

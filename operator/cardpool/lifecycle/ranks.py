@@ -1,0 +1,64 @@
+"""Ranks: they run through the groups in order; sets of them travel as ranges such as ``0-3,7``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cardpool.api.trainingjob import Group, TrainingJobSpec, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One rank of a gang: its group and the index inside it."""
+
+    rank: int
+    group: Group
+    index: int
+
+    def pod_name(self, job: str) -> str:
+        """The pod's name: without the attempt, so that the API server refuses a second live pod of a rank."""
+        return f"{job}-{self.group.name}-{self.index}"
+
+
+def variant_of(group: Group, profile: str) -> Variant | None:
+    """What differs for the group on the cards of a profile."""
+    return next((variant for variant in group.variants if variant.profile == profile), None)
+
+
+def replicas(group: Group, profile: str) -> int:
+    """Pods of the group on a profile."""
+    variant = variant_of(group, profile)
+    return variant.replicas if variant is not None and variant.replicas is not None else group.replicas
+
+
+def cards_per_pod(group: Group, profile: str) -> int:
+    """Cards of each pod of the group on a profile."""
+    variant = variant_of(group, profile)
+    return variant.cards_per_pod if variant is not None and variant.cards_per_pod is not None else group.cards_per_pod
+
+
+def seats(spec: TrainingJobSpec, profile: str) -> tuple[Seat, ...]:
+    """Every rank of the gang on a profile, in rank order."""
+    flat = [(group, index) for group in spec.groups for index in range(replicas(group, profile))]
+    return tuple(Seat(rank, group, index) for rank, (group, index) in enumerate(flat))
+
+
+def parse(text: str) -> frozenset[int]:
+    """The ranks that a text of ranges names."""
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found)
+
+
+def render(ranks: Iterable[int]) -> str:
+    """The shortest text of ranges for the ranks."""
+    runs: list[tuple[int, int]] = []
+    for rank in sorted(set(ranks)):
+        if runs and runs[-1][1] == rank - 1:
+            runs[-1] = (runs[-1][0], rank)
+        else:
+            runs.append((rank, rank))
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)

@@ -1,0 +1,129 @@
+"""What is free where: nodes, the pods on them, and every promise that is not a pod yet, as the planner's rows.
+
+A placement in status holds its room from the moment it is written, pods or not. No card is promised twice: a promise
+and the pod that fulfils it are never both counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from cardpool.api.common import NumberOrPercent
+from cardpool.domain.cards import CardFault
+from cardpool.domain.inventory import Cause
+from cardpool.engine.build import NodeRow
+from cardpool.faults.cards import GONE, UNNAMED
+from cardpool.faults.signals import NodeFacts
+from cardpool.lifecycle import ranks, shapes
+from cardpool.lifecycle.draft import Draft
+from cardpool.lifecycle.membership import Member
+
+
+@dataclass(slots=True)
+class Promise:
+    """What is promised on one node without a pod holding it yet; ``cards`` are whole cards."""
+
+    cards: int = 0
+    pods: int = 0
+    requests: dict[str, int] = field(default_factory=dict)
+
+    def add(self, cards: int, requests: Mapping[str, int]) -> None:
+        """One more pod."""
+        self.cards += cards
+        self.pods += 1
+        for name, amount in requests.items():
+            self.requests[name] = self.requests.get(name, 0) + amount
+
+
+Promises = dict[str, Promise]
+
+
+def promised(draft: Draft) -> Promises:
+    """The room that the job's placement holds beyond its bound pods."""
+    found: Promises = {}
+    place = draft.placement
+    pool = draft.around.pool
+    if place is None or draft.status.completion_time is not None or pool is None:
+        return found
+    done, rank = draft.succeeded, 0
+    profile = draft.profile
+    shape = {
+        group.name: (
+            ranks.cards_per_pod(group, profile),
+            shapes.group_shape(group, profile, tolerate_pool=False).requests,
+        )
+        for group in draft.spec.groups
+    }
+    for segment in place.segments:
+        for node in segment.nodes:
+            pod = draft.live.get(rank)
+            if rank not in done and (pod is None or not pod.node):
+                cards, requests = shape[segment.group]
+                found.setdefault(node, Promise()).add(cards, requests)
+            rank += 1
+    return found
+
+
+def cause_of(member: Member, records: Mapping[str, CardFault], *, cordoned: bool) -> Cause:
+    """Why the node takes no pod at all, or NONE."""
+    node = member.node
+    named = sum(1 for card, record in records.items() if record.bad and not card.startswith((UNNAMED, GONE)))
+    lost = max(0, member.capacity - member.allocatable)
+    for cause, holds in (
+        (Cause.NO_PROFILE, not member.profile),
+        (Cause.DELETING, node.deleting),
+        (Cause.NOT_READY, not node.ready),
+        (Cause.CORDONED, node.unschedulable),
+        (Cause.SUPERNODE_CORDONED, cordoned),
+        (Cause.CARDS_UNKNOWN, GONE in records),
+        (Cause.CARDS_IN_DOUBT, named > lost),
+    ):
+        if holds:
+            return cause
+    return Cause.NONE
+
+
+def row(member: Member, facts: NodeFacts, promise: Promise | None, cause: Cause, *, spare: bool) -> NodeRow:
+    """The planner's row of one node."""
+    resource = member.resource
+    used = {name: amount for name, amount in facts.used.items() if name != resource}
+    cards = facts.used.get(resource, 0) if resource else 0
+    pods = facts.pods
+    if promise is not None:
+        cards += promise.cards
+        pods += promise.pods
+        for name, amount in promise.requests.items():
+            used[name] = used.get(name, 0) + amount
+    capacity = {name: amount for name, amount in member.node.allocatable.items() if name != resource}
+    capacity.setdefault("pods", 110)
+    return NodeRow(
+        name=member.node.name,
+        labels=member.node.labels,
+        taints=member.node.taints,
+        profile=member.profile,
+        capacity=capacity,
+        cards_total=member.capacity,
+        cards_usable=member.allocatable,
+        used=used,
+        used_cards=cards,
+        pods_used=pods,
+        cause=cause,
+        supernode=member.supernode,
+        spare=spare,
+    )
+
+
+def spares_wanted(setting: NumberOrPercent | None, nodes: int) -> int:
+    """Spare nodes of a supernode of ``nodes`` nodes; a percentage rounds up, absent means none."""
+    if setting is None:
+        return 0
+    if isinstance(setting, int):
+        return min(setting, nodes)
+    return min(nodes, -(-nodes * int(str(setting).rstrip("%")) // 100))
+
+
+def pick_spares(members: Iterable[Member], wanted: int, idle: Mapping[str, bool]) -> frozenset[str]:
+    """The nodes withheld: healthy and empty ones, the last by name, so that the choice does not wander."""
+    names = sorted((member.node.name for member in members if idle.get(member.node.name)), reverse=True)
+    return frozenset(names[:wanted])

@@ -1,0 +1,230 @@
+"""One TrainingJob, one cycle: a straight list of questions, the first that applies decides.
+
+Level-triggered: everything is read from status and pods as they are now, so a crash, a missed event or a second
+replica ends in the same place.
+"""
+
+from __future__ import annotations
+
+from cardpool.api.cardpool import DeadNodeAction
+from cardpool.api.jobstatus import PlacementState
+from cardpool.api.trainingjob import Fencing
+from cardpool.domain.world import PodRecord
+from cardpool.lifecycle import finishing, membership, restart, running, shapes, starting, times
+from cardpool.lifecycle.draft import Draft
+from cardpool.names import NODE_LEVEL, Condition, Reason
+
+
+def judge(draft: Draft) -> None:
+    """Decide what the job needs now; a gang that wants a place is left in ``draft.gang`` for the planner."""
+    if finishing.terminal(draft):
+        finishing.finish(draft)
+        return
+    if not _accepted(draft):
+        return
+    if draft.spec.suspend:
+        finishing.suspend(draft)
+        return
+    _greet(draft)
+    if finishing.too_late(draft) or _settling(draft):
+        conclude(draft)
+        return
+    place = draft.placement
+    if place is None:
+        _queue(draft)
+    elif place.state is PlacementState.RESERVED:
+        _reserved(draft)
+    elif not running.struck(draft) and starting.binding(draft):
+        running.bound(draft)
+        running.progress(draft)
+    conclude(draft)
+
+
+def conclude(draft: Draft) -> None:
+    """A job that ended in this very cycle begins its clean-up at once."""
+    if finishing.terminal(draft):
+        draft.gang = None
+        draft.pods.clear()
+        draft.prerequisites.clear()
+        finishing.finish(draft)
+
+
+def _greet(draft: Draft) -> None:
+    board = draft.board
+    if board.holds(Condition.SUSPENDED):
+        finishing.resume(draft)
+    if draft.status.queued_time is None:
+        draft.update(queued_time=times.at(draft.now))
+    for kind in (Condition.SUCCEEDED, Condition.FINISHED):
+        if not board.reason(kind):
+            unknown = None if kind is Condition.SUCCEEDED else False
+            board.put(kind, unknown, Reason.PENDING, "the job has not ended")
+    if not board.reason(Condition.QUOTA_RESERVED):
+        board.put(Condition.QUOTA_RESERVED, None, Reason.PENDING, "not judged yet")
+    if not board.reason(Condition.RUNNING):
+        board.put(Condition.RUNNING, False, Reason.PENDING, "no pods yet")
+    if not board.reason(Condition.SUSPENDED):
+        board.put(Condition.SUSPENDED, False, Reason.PENDING, "")
+
+
+def _accepted(draft: Draft) -> bool:
+    """Whether the spec can ever run on its pool as things are; says which field is wrong otherwise."""
+    board = draft.board
+    problem = _problem(draft)
+    if problem is None:
+        if not board.holds(Condition.ACCEPTED):
+            board.put(Condition.ACCEPTED, True, Reason.ACCEPTED, _notes(draft))
+            board.put(Condition.RECONCILING, False, Reason.ACCEPTED, "")
+            if board.reason(Condition.STALLED) in _SPEC_REASONS:
+                board.drop(Condition.STALLED)
+        return True
+    reason, message = problem
+    if draft.placement is not None or draft.live:
+        return draft.around.pool is not None
+    if board.put(Condition.ACCEPTED, False, reason, message):
+        draft.event(reason, message, warning=True)
+    board.put(Condition.STALLED, True, reason, message)
+    board.put(Condition.RECONCILING, False, reason, message)
+    board.put(Condition.PODS_SCHEDULED, False, reason, message)
+    return False
+
+
+_SPEC_REASONS = frozenset(
+    reason.value
+    for reason in (
+        Reason.INVALID_SPEC,
+        Reason.UNKNOWN_POOL,
+        Reason.UNKNOWN_PROFILE,
+        Reason.UNKNOWN_LEVEL,
+        Reason.UNKNOWN_PRIORITY_CLASS,
+        Reason.NO_VARIANT,
+        Reason.NOT_IMPLEMENTED,
+    )
+)
+
+
+def _problem(draft: Draft) -> tuple[Reason, str] | None:
+    spec, pool = draft.spec, draft.around.pool
+    if pool is None:
+        text = f"spec.pool: there is no CardPool {spec.pool}; create it or name another"
+        return Reason.UNKNOWN_POOL, text
+    wanted = spec.priority_class_name
+    if wanted is not None and wanted not in draft.around.priorities:
+        text = f"spec.priorityClassName: there is no PriorityClass {wanted}; create it or name another"
+        return Reason.UNKNOWN_PRIORITY_CLASS, text
+    known = [profile.name for profile in pool.spec.profiles]
+    strange = [item.profile for item in spec.accept if item.profile not in known]
+    if strange:
+        text = f"spec.accept: pool {pool.name} has no profile {', '.join(strange)}; it has {', '.join(known)}"
+        return Reason.UNKNOWN_PROFILE, text
+    return _level_problem(draft, known) or _template_problem(draft)
+
+
+def _level_problem(draft: Draft, known: list[str]) -> tuple[Reason, str] | None:
+    pool = draft.around.pool
+    if pool is None:
+        return None
+    candidates = [item.profile for item in draft.spec.accept] or known
+    named = shapes.levels_named(draft.spec)
+    trees = {name: set(membership.tree_of(pool.spec, name).names()) for name in candidates}
+    if any(named <= levels for levels in trees.values()):
+        return None
+    levels = sorted({level for tree in trees.values() for level in tree} - {NODE_LEVEL})
+    missing = sorted(named - {level for tree in trees.values() for level in tree}) or sorted(named)
+    text = f"spec.topology: pool {pool.name} has no level {', '.join(missing)} for the profiles that the job accepts; "
+    return Reason.UNKNOWN_LEVEL, f"{text}it has {', '.join([*levels, NODE_LEVEL])}"
+
+
+def _template_problem(draft: Draft) -> tuple[Reason, str] | None:
+    spec = draft.spec
+    if spec.topology is not None and spec.topology.exclusive is not None:
+        text = "spec.topology.exclusive is not implemented in this version; remove it"
+        return Reason.NOT_IMPLEMENTED, text
+    for place, group in enumerate(spec.groups):
+        where = f"spec.groups[{place}].template"
+        try:
+            shapes.group_shape(group, "", tolerate_pool=False)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            return Reason.INVALID_SPEC, f"{where}: {type(error).__name__}: {error}"
+    return None
+
+
+def _notes(draft: Draft) -> str:
+    beyond = shapes.unmodelled(draft.spec)
+    if not beyond:
+        return "the job is in order"
+    return f"the planner does not model {', '.join(beyond)}: kube-scheduler may refuse what it plans"
+
+
+def _settling(draft: Draft) -> bool:
+    """After an attempt ended: the old pods have to go and the charge has to be decided before anything new."""
+    settled = restart.settle(draft)
+    if finishing.terminal(draft):
+        return True
+    if draft.old:
+        _remove_old(draft)
+        return True
+    if draft.marks.fault_signalled is not None and draft.marks.torn_down is None:
+        draft.mark(torn_down=draft.now)
+        gap = times.gap(draft.marks.fault_signalled, draft.marks.torn_down)
+        starting.timing(draft, teardown_seconds=gap)
+        draft.board.drop(Condition.STALLED)
+    if not settled:
+        text = "the old pods are gone; a card fault may still explain the exit"
+        draft.board.put(Condition.PODS_SCHEDULED, False, Reason.WAITING_FOR_ATTRIBUTION, text)
+        return True
+    return False
+
+
+def _remove_old(draft: Draft) -> None:
+    for pod in (*draft.old, *draft.resolvers):
+        draft.delete(pod)
+    text = f"{len(draft.old)} pods of the attempt before are still there"
+    draft.board.put(Condition.PODS_SCHEDULED, False, Reason.WAITING_FOR_OLD_PODS, text)
+    stuck = _stuck_on_dead_node(draft)
+    if stuck is None:
+        return
+    pool, checkpoint = draft.around.pool, draft.spec.checkpoint
+    action = pool.spec.faults.dead_node.action if pool is not None else DeadNodeAction.WAIT
+    fenced = checkpoint is not None and checkpoint.fencing is not Fencing.NONE
+    if action is DeadNodeAction.FORCE_DELETE and fenced:
+        draft.delete(stuck, grace=0)
+        return
+    text = f"pod {stuck.name} cannot be removed from the silent node {stuck.node}; remove the node or the pod by hand"
+    if draft.board.put(Condition.STALLED, True, Reason.NODE_LOST, text):
+        draft.event(Reason.NODE_LOST, text, warning=True)
+
+
+def _stuck_on_dead_node(draft: Draft) -> PodRecord | None:
+    pool = draft.around.pool
+    dead = pool.dead if pool is not None else {}
+    return next((pod for pod in draft.old if pod.deleting and pod.node in dead), None)
+
+
+def _queue(draft: Draft) -> None:
+    pool = draft.around.pool
+    for pod in draft.resolvers:
+        draft.delete(pod)
+    if draft.resolvers or pool is None:
+        return
+    if pool.blocked is not None:
+        reason, message = pool.blocked
+        if draft.board.put(Condition.PODS_SCHEDULED, False, Reason.POOL_NOT_READY, f"{reason.value}: {message}"):
+            draft.event(Reason.POOL_NOT_READY, message, warning=True)
+        return
+    wanted = draft.spec.priority_class_name
+    starting.ask(draft, draft.around.priorities[wanted].value if wanted is not None else _default_priority(draft))
+
+
+def _default_priority(draft: Draft) -> int:
+    defaults = [item.value for item in draft.around.priorities.values() if item.global_default]
+    return max(defaults, default=0)
+
+
+def _reserved(draft: Draft) -> None:
+    refused = draft.around.refused
+    if refused is not None and refused.attempt == draft.status.attempt:
+        reason = Reason.NAME_TAKEN if refused.taken else Reason.POD_REFUSED
+        restart.take_back(draft, reason, f"{refused.object}: {refused.message}", {})
+        return
+    starting.reserved(draft)

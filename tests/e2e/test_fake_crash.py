@@ -1,0 +1,148 @@
+"""The operator dies, sleeps or is replaced at the worst moment; the gangs do not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.e2e.conftest import MakeOperator
+from tests.support.operator_process import Operator
+from tests.support.recorder import Recorder
+from tests.support.rules.verdict import Quiet
+from tests.support.scene import Scene
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+
+GANG = 200
+
+
+async def large(scene: Scene) -> None:
+    """A pool in which a gang of ``GANG`` pods of one card fits, and the gang submitted."""
+    await scene.add_nodes(GANG // 8)
+    await scene.add_pool()
+    await scene.submit(pods=GANG, cards=1, deadlines={"bindSeconds": 60})
+
+
+async def until_half(scene: Scene) -> int:
+    """Return at once when half of the pods exist; how many then do."""
+    await scene.until(lambda: len(scene.pods()) >= GANG // 2, "half of the pods")
+    return len(scene.pods())
+
+
+def lead_of(recorder: Recorder) -> str:
+    """Who holds the operator's Lease."""
+    leases = [one for key, one in recorder.now["Lease"].items() if "cardpool" in key]
+    return str(leases[0]["spec"].get("holderIdentity") or "") if leases else ""
+
+
+async def test_killed_after_half_of_the_pods(scene: Scene, operator: Operator) -> None:
+    """An operator killed in the middle of a gang leaves a placement; the next one makes the missing pods of it."""
+    await large(scene)
+    await until_half(scene)
+    await operator.kill()
+    made = {pod["metadata"]["uid"] for pod in scene.pods()}
+    await asyncio.sleep(0.5)
+    made |= {pod["metadata"]["uid"] for pod in scene.pods()}
+    assert GANG // 2 <= len(made) < GANG, "the kill came too late to test anything"
+    await operator.start()
+    status = await scene.until_running(seconds=60)
+
+    assert status["attempt"] == 0
+    assert made <= {pod["metadata"]["uid"] for pod in scene.pods()}
+    await scene.verify()
+
+
+async def test_a_leader_that_slept_while_another_took_over(
+    scene: Scene, operator: Operator, make_operator: MakeOperator, recorder: Recorder
+) -> None:
+    """A leader stopped in mid-gang loses the Lease; the next finishes the gang; the sleeper wakes, writes nothing, ends."""
+    standby = await make_operator("standby")
+    await large(scene)
+    await until_half(scene)
+    operator.freeze()
+    try:
+        await scene.until(lambda: lead_of(recorder) == "standby", "the standby leads", 30)
+        await scene.until_running(seconds=60)
+        await scene.kube.delete("TrainingJob", "llm", scene.name)
+        await scene.submit("next", pods=GANG // 8)
+        await scene.until_running("next", seconds=60)
+    finally:
+        operator.thaw()
+    before = time.time()
+    await asyncio.to_thread(operator.wait, 20)
+    await recorder.settled(scene.ours, 1, 30)
+
+    assert lead_of(recorder) == "standby"
+    assert standby.alive
+    # What the sleeper had in flight may still arrive; none of it may stay, and the new gang is untouched.
+    changed = [
+        seen for seen in recorder.events if seen.kind == "TrainingJob" and scene.concerns(seen) and seen.at > before
+    ]
+    assert changed == []
+    await scene.verify()
+
+
+async def test_a_planned_handover_is_quick(
+    scene: Scene, operator: Operator, make_operator: MakeOperator, recorder: Recorder
+) -> None:
+    """A leader that is asked to end releases the Lease, and the standby places the next job within seconds."""
+    await make_operator("second")
+    await scene.usual(2)
+    await operator.stop()
+    begun = time.monotonic()
+    await scene.submit()
+    await scene.until_running()
+
+    assert time.monotonic() - begun < 5
+    assert lead_of(recorder) == "second"
+    await scene.verify()
+
+
+async def test_a_restart_of_the_operator_writes_nothing(scene: Scene, operator: Operator) -> None:
+    """An operator that starts on a cluster at rest finds everything as it would have it."""
+    await scene.usual(3)
+    await scene.submit("runs")
+    await scene.submit("waits", pods=4)
+    await scene.until_running("runs")
+    await scene.until_waiting("InsufficientCards", "waits")
+    await scene.recorder.settled(scene.ours, 1, 20)
+    since = time.time()
+    await operator.stop()
+    await operator.start()
+    await asyncio.sleep(2)
+    await scene.verify(windows=[Quiet(since, time.time())])
+
+
+async def test_killed_between_teardown_and_the_next_start(scene: Scene, operator: Operator) -> None:
+    """An operator killed in the middle of a restart finishes exactly that restart when it is back."""
+    await scene.usual(3, faults={"attributionSeconds": 4})
+    await scene.submit()
+    await scene.until_running()
+    await scene.end_pod(scene.pods()[1], 1)
+    await scene.until(lambda: scene.status().get("attempt") == 1 and not scene.pods(), "torn down")
+    await operator.kill()
+    await operator.start()
+    status = await scene.until_running(attempt=1, seconds=40)
+
+    assert (status["restarts"], status["faultRestarts"]) == (1, 0)
+    assert status["lastFault"]["attribution"] == "Application"
+    await scene.verify({"llm": 1})
+
+
+async def test_a_fault_while_no_operator_runs(scene: Scene, operator: Operator) -> None:
+    """A card that died while the operator was down costs one restart once it is back."""
+    await scene.usual(3)
+    await scene.submit()
+    await scene.until_running()
+    await operator.stop()
+    bad = scene.pods()[0]
+    await scene.break_card(bad)
+    await scene.offer(bad["spec"]["nodeName"], 7)
+    await operator.start()
+    status = await scene.until_running(attempt=1)
+
+    assert (status["restarts"], status["faultRestarts"]) == (0, 1)
+    assert bad["spec"]["nodeName"] not in scene.nodes_of()
+    await scene.verify({"llm": 1})

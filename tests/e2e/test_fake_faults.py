@@ -1,0 +1,394 @@
+"""From a signal to the restarted gang on fake nodes: one restart for one fault, none for what is no fault."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.support.history import Body, condition, status_of
+from tests.support.scene import Scene
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
+
+HOLD = "example.com/hold"
+
+
+def faults_of(scene: Scene) -> list[Mapping[str, Any]]:
+    """Card faults in the status of the scene's supernodes."""
+    supernodes = [one for one in scene.recorder.now["Supernode"].values() if one["spec"]["pool"] == scene.name]
+    return [fault for one in supernodes for fault in status_of(one).get("faults") or ()]
+
+
+def pool_condition(scene: Scene, kind: str) -> str:
+    """Value of a condition of the scene's pool."""
+    return str(condition(scene.recorder.find("CardPool", scene.name) or {}, kind).get("status", ""))
+
+
+async def hold(scene: Scene, pod: Body, *, held: bool) -> None:
+    """Keep a pod that is being deleted, as a node that does not answer would, or let it go."""
+    finalizers = [HOLD] if held else []
+    await scene.kube.patch("Pod", pod["metadata"]["name"], {"metadata": {"finalizers": finalizers}}, scene.name)
+
+
+async def test_a_bad_card_costs_one_restart(scene: Scene) -> None:
+    """The gang restarts once, whole, free of charge; the healthy rank keeps its node and the bad card's is avoided."""
+    await scene.usual(3)
+    await scene.submit()
+    await scene.until_running()
+    bad, healthy = scene.pods()
+    await scene.break_card(bad)
+    await scene.offer(bad["spec"]["nodeName"], 7)
+    status = await scene.until_running(attempt=1)
+    fault = status["lastFault"]
+
+    assert (status["faultRestarts"], status["restarts"]) == (1, 0)
+    assert ("card-3", bad["spec"]["nodeName"], 0) == (fault["card"], fault["node"], fault["rank"])
+    assert (fault["reason"], fault["attribution"], fault["charged"]) == ("CardUnhealthy", "Hardware", False)
+    assert healthy["spec"]["nodeName"] == scene.nodes_of()[1]
+    assert bad["spec"]["nodeName"] not in scene.nodes_of()
+    assert {"1"} == {pod["metadata"]["labels"]["cardpool.dev/attempt"] for pod in scene.pods()}
+    assert {"detectSeconds", "teardownSeconds", "placeSeconds", "startSeconds"} <= set(status["timings"])
+    assert [(one["card"], one["state"]) for one in faults_of(scene)] == [("card-3", "Faulty")]
+    assert pool_condition(scene, "Degraded") == "True"
+    assert scene.events("CardUnhealthy")
+    await scene.verify({"llm": 1})
+
+
+async def test_the_restart_itself_takes_less_than_a_second(scene: Scene) -> None:
+    """From the end of the debounce to all replacements bound the operator's own gaps stay below a second."""
+    await scene.usual(3, faults={"debounceSeconds": 1})
+    await scene.submit()
+    await scene.until_running()
+    bad = scene.pods()[0]
+    await scene.break_card(bad)
+    signalled = next(seen.at for seen in reversed(scene.pod_events()) if seen.uid == bad["metadata"]["uid"])
+    await scene.until(
+        lambda: (
+            [
+                node
+                for node in scene.nodes_of()
+                if node and scene.status().get("attempt") == 1 and len(scene.pods()) == 2
+            ]
+            and all(scene.nodes_of())
+        ),
+        "replacements bound",
+    )
+    bound = max(
+        seen.at
+        for seen in scene.pod_events()
+        if seen.labels["cardpool.dev/attempt"] == "1" and seen.body["spec"].get("nodeName")
+    )
+    gone = max(seen.at for seen in scene.pod_events() if seen.change == "DELETED")
+    first_delete = min(seen.at for seen in scene.pod_events() if seen.body["metadata"].get("deletionTimestamp"))
+    own = (bound - signalled) - 1.0 - (gone - first_delete)
+
+    assert own <= 1.0, f"{own:.2f} s of the operator's own"
+    await scene.until_running(attempt=1)
+    await scene.verify({"llm": 1})
+
+
+async def test_a_card_that_its_plugin_still_offers_is_not_given_again(scene: Scene) -> None:
+    """Unhealthy by name while allocatable never fell keeps the whole node from the next attempt."""
+    await scene.usual(2)
+    await scene.submit(pods=1)
+    await scene.until_running()
+    bad = scene.pods()[0]
+    await scene.break_card(bad)
+    await scene.until_running(attempt=1)
+
+    assert scene.nodes_of() != [bad["spec"]["nodeName"]]
+    await scene.verify({"llm": 1})
+
+
+async def test_allocatable_shrinks_under_the_gang(scene: Scene) -> None:
+    """A node that offers fewer cards than the gang holds there is a fault though no card is named."""
+    await scene.usual(3)
+    await scene.submit()
+    await scene.until_running()
+    node = scene.nodes_of()[1]
+    await scene.offer(node, 7)
+    status = await scene.until_running(attempt=1)
+
+    assert ("CardsShrunk", node, "Hardware") == tuple(
+        status["lastFault"][key] for key in ("reason", "node", "attribution")
+    )
+    assert node not in scene.nodes_of()
+    await scene.verify({"llm": 1})
+
+
+async def test_two_signals_of_one_fault_are_one_episode(scene: Scene) -> None:
+    """The name of the card first and the shrink seconds later, after the restart began, cost one restart together."""
+    await scene.usual(3)
+    await scene.submit()
+    await scene.until_running()
+    bad = scene.pods()[0]
+    await scene.break_card(bad)
+    await scene.until_running(attempt=1)
+    await scene.offer(bad["spec"]["nodeName"], 7)
+    await asyncio.sleep(3)
+
+    assert scene.status()["attempt"] == 1
+    await scene.verify({"llm": 1})
+
+
+async def test_a_flap_inside_the_debounce_is_nothing(scene: Scene) -> None:
+    """A card that is Healthy again before the debounce is over costs nothing."""
+    await scene.usual(3)
+    await scene.submit()
+    await scene.until_running()
+    bad = scene.pods()[0]
+    for _ in range(2):
+        await scene.break_card(bad)
+        await scene.offer(bad["spec"]["nodeName"], 7)
+        await asyncio.sleep(0.5)
+        await scene.break_card(bad, health="Healthy")
+        await scene.offer(bad["spec"]["nodeName"], 8)
+        await asyncio.sleep(0.5)
+    await asyncio.sleep(3)
+
+    assert scene.status()["attempt"] == 0
+    await scene.verify()
+
+
+@pytest.mark.parametrize("how", ["one node, capacity gone", "three nodes, allocatable gone"])
+async def test_a_plugin_that_is_gone_is_no_fault(scene: Scene, how: str) -> None:
+    """A plug-in that stops offers nothing; the gang runs on, the pool says Unknown, and all is well when it is back."""
+    await scene.usual(3)
+    await scene.submit(pods=3)
+    await scene.until_running()
+    gone = scene.nodes[:1] if how.startswith("one") else scene.nodes
+    capacity = 0 if how.startswith("one") else 8
+    await asyncio.gather(*(scene.offer(node, 0, capacity) for node in gone))
+    await scene.until(lambda: pool_condition(scene, "Degraded") == "True", "pool degraded")
+    await asyncio.sleep(4)
+
+    assert scene.status()["attempt"] == 0
+    assert 8 * len(gone) == status_of(scene.recorder.find("CardPool", scene.name) or {})["cards"]["unknown"]
+    await asyncio.gather(*(scene.offer(node, 8, 8) for node in gone))
+    await scene.until(lambda: pool_condition(scene, "Degraded") == "False", "pool well again")
+    assert scene.status()["attempt"] == 0
+    await scene.verify()
+
+
+async def test_an_application_failure_is_charged_after_the_attribution(scene: Scene) -> None:
+    """An exit is Pending first and the gang is torn down at once; it is charged once no fault explained it."""
+    await scene.usual(2, faults={"attributionSeconds": 3})
+    await scene.submit()
+    await scene.until_running()
+    failed = scene.pods()[1]
+    await scene.end_pod(failed, 1, "loss is nan")
+    pending = await scene.until_job(lambda status: status.get("attempt") == 1, "next attempt decided")
+    await scene.until(
+        lambda: all(pod["metadata"]["labels"]["cardpool.dev/attempt"] != "0" for pod in scene.pods()), "torn down"
+    )
+
+    assert (pending["lastFault"]["attribution"], pending["restarts"]) == ("Pending", 0)
+    status = await scene.until_running(attempt=1, seconds=30)
+    assert (status["lastFault"]["attribution"], status["lastFault"]["charged"]) == ("Application", True)
+    assert (status["restarts"], status["faultRestarts"]) == (1, 0)
+    assert (status["lastFault"]["exitCode"], status["lastFault"]["rank"]) == (1, 1)
+    first_new = min(seen.at for seen in scene.pod_events() if seen.labels["cardpool.dev/attempt"] == "1")
+    ended = min(seen.at for seen in scene.pod_events() if status_of(seen.body).get("phase") == "Failed")
+    assert first_new - ended >= 2.5
+    await scene.verify({"llm": 1})
+
+
+async def test_an_exit_that_a_card_explains_is_free(scene: Scene) -> None:
+    """The process crashes before its card is reported; the report inside the attribution time makes it hardware."""
+    await scene.usual(3, faults={"attributionSeconds": 6})
+    await scene.submit()
+    await scene.until_running()
+    failed = scene.pods()[0]
+    await scene.end_pod(failed, 134)
+    await scene.until_job(lambda status: status.get("attempt") == 1, "next attempt decided")
+    await scene.offer(failed["spec"]["nodeName"], 7)
+    status = await scene.until_running(attempt=1, seconds=30)
+
+    assert (status["lastFault"]["attribution"], status["lastFault"]["charged"]) == ("Hardware", False)
+    assert (status["restarts"], status["faultRestarts"]) == (0, 1)
+    assert status["lastFault"]["exitCode"] == 134
+    assert failed["spec"]["nodeName"] not in scene.nodes_of()
+    await scene.verify({"llm": 1})
+
+
+async def test_a_pod_deleted_by_hand_restarts_the_gang(scene: Scene) -> None:
+    """A pod that somebody deleted is PodLost: the whole gang restarts, free of charge, on the same nodes."""
+    await scene.usual(2)
+    await scene.submit()
+    await scene.until_running()
+    before = scene.nodes_of()
+    await scene.kube.delete("Pod", "llm-worker-1", scene.name, grace=0)
+    status = await scene.until_running(attempt=1)
+
+    assert (status["lastFault"]["reason"], (status["restarts"], status["faultRestarts"])) == ("PodLost", (0, 1))
+    assert before == scene.nodes_of()
+    await scene.verify({"llm": 1})
+
+
+async def test_without_a_replacement_the_gang_waits_and_says_so(scene: Scene) -> None:
+    """A gang on a bad card is taken down though nothing can replace it, waits with a count, and starts when it can."""
+    await scene.usual(2)
+    await scene.submit()
+    await scene.until_running()
+    bad = scene.pods()[0]
+    await scene.break_card(bad)
+    await scene.offer(bad["spec"]["nodeName"], 7)
+    message = await scene.until_waiting("InsufficientCards")
+    await scene.until(lambda: not scene.pods(), "nothing holds cards")
+
+    assert "1 of 2" in message
+    await scene.add_nodes(1)
+    status = await scene.until_running(attempt=1)
+    assert status["faultRestarts"] == 1
+    await scene.verify({"llm": 1})
+
+
+async def test_a_card_that_recovers_takes_work_again(scene: Scene) -> None:
+    """Allocatable that fell and came back steadily is recovery: the gang that waits starts on the same node."""
+    await scene.usual(2)
+    await scene.submit()
+    await scene.until_running()
+    bad = scene.pods()[0]["spec"]["nodeName"]
+    await scene.offer(bad, 7)
+    await scene.until_waiting("InsufficientCards")
+    await scene.offer(bad, 8)
+    status = await scene.until_running(attempt=1, seconds=40)
+
+    assert bad in scene.nodes_of()
+    assert status["faultRestarts"] == 1
+    await scene.verify({"llm": 1})
+
+
+async def test_only_the_gang_on_the_card_restarts(scene: Scene) -> None:
+    """Two gangs side by side: the fault of one leaves pods and attempt of the other alone."""
+    await scene.usual(3)
+    await scene.submit("hit", pods=1)
+    await scene.submit("other", pods=1)
+    await scene.until_running("hit")
+    await scene.until_running("other")
+    before = [pod["metadata"]["uid"] for pod in scene.pods("other")]
+    bad = scene.pods("hit")[0]
+    await scene.break_card(bad)
+    await scene.offer(bad["spec"]["nodeName"], 7)
+    await scene.until_running("hit", attempt=1)
+
+    assert before == [pod["metadata"]["uid"] for pod in scene.pods("other")]
+    assert scene.status("other")["attempt"] == 0
+    await scene.verify({"hit": 1})
+
+
+async def test_no_rank_starts_before_the_old_pods_are_gone(scene: Scene) -> None:
+    """While one old pod lingers nothing of the next attempt exists, and the job says what it waits for."""
+    await scene.usual(3)
+    await scene.submit()
+    await scene.until_running()
+    lingers = scene.pods()[1]
+    await hold(scene, lingers, held=True)
+    bad = scene.pods()[0]
+    await scene.break_card(bad)
+    await scene.offer(bad["spec"]["nodeName"], 7)
+    await scene.until(
+        lambda: [lingers["metadata"]["uid"]] == [pod["metadata"]["uid"] for pod in scene.pods()], "one lingers"
+    )
+    await asyncio.sleep(2)
+
+    assert [lingers["metadata"]["uid"]] == [pod["metadata"]["uid"] for pod in scene.pods()]
+    assert scene.status()["phase"] == "Restarting"
+    await hold(scene, lingers, held=False)
+    await scene.until_running(attempt=1)
+    await scene.verify({"llm": 1})
+
+
+async def test_deletion_in_the_middle_of_a_restart(scene: Scene) -> None:
+    """A job deleted while its old pods go leaves nothing and starts nothing."""
+    await scene.usual(3)
+    await scene.submit()
+    await scene.until_running()
+    lingers = scene.pods()[1]
+    await hold(scene, lingers, held=True)
+    bad = scene.pods()[0]
+    await scene.break_card(bad)
+    await scene.offer(bad["spec"]["nodeName"], 7)
+    await scene.until_phase("Restarting")
+    await scene.kube.delete("TrainingJob", "llm", scene.name)
+    await hold(scene, lingers, held=False)
+    await scene.until(lambda: not scene.owned(), "nothing left")
+
+    assert not [seen for seen in scene.pod_events() if seen.labels["cardpool.dev/attempt"] != "0"]
+    await scene.verify({"llm": scene.last_counts()})
+
+
+async def test_suspended_in_the_middle_of_a_restart(scene: Scene) -> None:
+    """A job suspended while its old pods go stays down until it is resumed, then runs."""
+    await scene.usual(3)
+    await scene.submit()
+    await scene.until_running()
+    lingers = scene.pods()[1]
+    await hold(scene, lingers, held=True)
+    bad = scene.pods()[0]
+    await scene.break_card(bad)
+    await scene.offer(bad["spec"]["nodeName"], 7)
+    await scene.until_phase("Restarting")
+    await scene.patch_job("llm", suspend=True)
+    await hold(scene, lingers, held=False)
+    await scene.until_condition("Suspended", "True")
+
+    assert scene.pods() == []
+    await scene.patch_job("llm", suspend=False)
+    await scene.until_running()
+    await scene.verify({"llm": 1})
+
+
+async def test_free_restarts_run_out_too(scene: Scene) -> None:
+    """A job that may not restart for hardware fails when a card does."""
+    await scene.usual(3)
+    await scene.submit(restart={"maxFaultRestarts": 0})
+    await scene.until_running()
+    bad = scene.pods()[0]
+    await scene.break_card(bad)
+    await scene.offer(bad["spec"]["nodeName"], 7)
+    await scene.until_condition("Stalled", "True", "FaultRestartsExhausted")
+    await scene.until_condition("Finished", "True")
+
+    assert scene.status()["phase"] == "Failed"
+    await scene.verify()
+
+
+async def test_charged_restarts_back_off(scene: Scene) -> None:
+    """Each charged restart waits longer than the one before, up to the cap."""
+    await scene.usual(2, faults={"attributionSeconds": 0})
+    await scene.submit(pods=1, restart={"maxRestarts": 3, "backoff": {"baseSeconds": 1, "capSeconds": 2}})
+    gaps = []
+    for attempt in range(3):
+        await scene.until_running(attempt=attempt)
+        await scene.end_pod(scene.pods()[0], 1)
+        await scene.until_running(attempt=attempt + 1, seconds=30)
+        events = scene.pod_events()
+        ended = max(seen.at for seen in events if status_of(seen.body).get("phase") == "Failed")
+        made = min(seen.at for seen in events if seen.labels["cardpool.dev/attempt"] == str(attempt + 1))
+        gaps.append(made - ended)
+
+    assert gaps[0] >= 0.8
+    assert gaps[1] >= 1.6
+    assert gaps[2] >= 1.6
+    assert scene.status()["restarts"] == 3
+    await scene.verify({"llm": 3})
+
+
+async def test_spares_are_kept_for_replacements(scene: Scene) -> None:
+    """A spare node is withheld from a new gang and used at once to replace a failed one."""
+    await scene.usual(3, spares={"perSupernode": 1})
+    await scene.submit("big", pods=3)
+    await scene.until_waiting("InsufficientCards", "big")
+    await scene.submit("llm", pods=2)
+    await scene.until_running()
+    bad = scene.pods()[0]
+    await scene.break_card(bad)
+    await scene.offer(bad["spec"]["nodeName"], 7)
+    await scene.until_running(attempt=1)
+
+    assert scene.pod_events("big") == []
+    await scene.verify({"llm": 1})

@@ -1,0 +1,337 @@
+"""The life of one gang on fake nodes: starts whole, stops, comes back, ends, goes, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.support import builders
+from tests.support.history import condition, status_of
+from tests.support.operator_process import Operator
+from tests.support.rules.verdict import Quiet
+from tests.support.scene import Scene
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
+
+
+def env_of(pod: Mapping[str, Any]) -> dict[str, str]:
+    """Plain environment of the pod's first container."""
+    return {one["name"]: one.get("value", "") for one in pod["spec"]["containers"][0]["env"]}
+
+
+async def test_a_gang_starts_whole_and_carries_the_contract(scene: Scene) -> None:
+    """Every pod runs on a node of its own with the labels, names, environment and class that API.md promises."""
+    high = await scene.priority("high", 1000)
+    await scene.usual(3)
+    await scene.submit(pods=3, priorityClassName=high)
+    status = await scene.until_running()
+    pods = scene.pods()
+
+    assert [pod["metadata"]["name"] for pod in pods] == ["llm-worker-0", "llm-worker-1", "llm-worker-2"]
+    assert set(scene.nodes) == {pod["spec"]["nodeName"] for pod in pods}
+    assert status["ready"] == "3/3"
+    assert status["attempt"] == 0
+    uid = scene.job()["metadata"]["uid"]
+    for rank, pod in enumerate(pods):
+        expected = {
+            "cardpool.dev/job": "llm", "cardpool.dev/job-uid": uid, "cardpool.dev/group": "worker",
+            "cardpool.dev/index": str(rank), "cardpool.dev/rank": str(rank), "cardpool.dev/attempt": "0",
+            "cardpool.dev/profile": "nvidia",
+        }  # fmt: skip
+        assert expected.items() <= pod["metadata"]["labels"].items()
+        assert pod["spec"]["priorityClassName"] == "cardpool-gang"
+        assert pod["spec"]["restartPolicy"] == "Never"
+        assert {
+            key: value for key, value in pod["spec"]["containers"][0]["resources"]["limits"].items() if "/" in key
+        } == {"nvidia.com/gpu": "8"}
+        wanted = {
+            "PET_NNODES": "3", "PET_NODE_RANK": str(rank), "PET_MASTER_PORT": "29500", "CARDPOOL_JOB": "llm",
+            "CARDPOOL_RANK": str(rank), "CARDPOOL_ATTEMPT": "0", "CARDPOOL_WORLD_SIZE": "3",
+        }  # fmt: skip
+        assert wanted.items() <= env_of(pod).items()
+        assert not {"RANK", "WORLD_SIZE"} & set(env_of(pod))
+    services = [one for key, one in scene.recorder.now["Service"].items() if key.startswith(f"{scene.name}/")]
+    assert [(one["spec"].get("publishNotReadyAddresses"), one["spec"]["clusterIP"]) for one in services] == [
+        (True, "None")
+    ]
+    master = env_of(pods[2])["PET_MASTER_ADDR"]
+    assert f"{pods[0]['spec']['hostname']}.{pods[0]['spec']['subdomain']}" in master
+    assert services[0]["metadata"]["name"] == pods[0]["spec"]["subdomain"]
+    await scene.verify()
+
+
+async def test_conditions_and_columns_tell_the_story(scene: Scene) -> None:
+    """A running job has the conditions of API.md, none of them about another generation, and its columns show it."""
+    await scene.usual(2)
+    await scene.submit()
+    await scene.until_running()
+    body = scene.job()
+    conditions = {one["type"]: one["status"] for one in status_of(body)["conditions"]}
+    table = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    path = f"{scene.kube.server}/apis/cardpool.dev/v1alpha1/namespaces/{scene.name}/trainingjobs"
+    async with scene.kube.session.get(path, headers=table) as answer:
+        listed = await answer.json()
+    row = dict(
+        zip([one["name"].lower() for one in listed["columnDefinitions"]], listed["rows"][0]["cells"], strict=True)
+    )
+
+    for kind in ("Accepted", "QuotaReserved", "PodsScheduled", "Running"):
+        assert conditions.get(kind) == "True", kind
+    for kind in ("Finished", "Stalled", "Reconciling", "Restarting", "Suspended", "Succeeded"):
+        assert conditions.get(kind, "False") == "False", kind
+    assert all(one["observedGeneration"] == 1 for one in status_of(body)["conditions"])
+    assert row["phase"] == "Running"
+    assert row["ready"] == "2/2"
+    assert scene.events("Running") or scene.events("PodsScheduled")
+    await scene.verify()
+
+
+async def test_suspend_and_resume(scene: Scene) -> None:
+    """A suspended job has no pod and says Suspended; resumed it runs again as another execution of the same attempt."""
+    await scene.usual(2)
+    await scene.submit()
+    before = await scene.until_running()
+    await scene.patch_job("llm", suspend=True)
+    await scene.until_condition("Suspended", "True")
+
+    assert scene.pods() == []
+    assert scene.status()["phase"] == "Suspended"
+    await scene.patch_job("llm", suspend=False)
+    after = await scene.until_running()
+    assert before["attempt"] == after["attempt"]
+    assert before["executionAttempt"] + 1 == after["executionAttempt"]
+    assert condition(scene.job(), "Suspended")["status"] == "False"
+    await scene.verify()
+
+
+async def test_a_job_made_suspended_makes_nothing(scene: Scene) -> None:
+    """A job that is created suspended gets no pod until it is resumed, and its groups may change meanwhile."""
+    await scene.usual(2)
+    await scene.submit(suspend=True)
+    await scene.until_condition("Suspended", "True")
+    await scene.patch_job("llm", groups=[builders.group(1, 8)])
+    await scene.until_job(lambda status: status.get("observedGeneration") == 2, "observes the change")
+
+    assert scene.pod_events() == []
+    await scene.patch_job("llm", suspend=False)
+    status = await scene.until_running()
+    assert status["ready"] == "1/1"
+    await scene.verify()
+
+
+CLEANING = {"None": 2, "Running": 2, "All": 0}
+
+
+@pytest.mark.parametrize(("policy", "left"), CLEANING.items(), ids=list(CLEANING))
+async def test_success(scene: Scene, policy: str, left: int) -> None:
+    """When all ranks succeeded the job is Succeeded and Finished, and pods stay as cleanPodPolicy says."""
+    await scene.usual(2)
+    await scene.submit(cleanPodPolicy=policy)
+    await scene.until_running()
+    await scene.succeed()
+    await scene.until_condition("Finished", "True")
+
+    assert scene.status()["phase"] == "Succeeded"
+    assert condition(scene.job(), "Succeeded")["status"] == "True"
+    assert left == len(scene.pods())
+    await scene.verify()
+
+
+async def test_rank_zero_decides_where_asked(scene: Scene) -> None:
+    """With success Rank0 the end of rank 0 ends the job, and the ranks that still run are removed."""
+    await scene.usual(2)
+    await scene.submit(success="Rank0")
+    await scene.until_running()
+    await scene.end_pod(scene.pods()[0])
+    await scene.until_condition("Finished", "True")
+
+    assert scene.status()["phase"] == "Succeeded"
+    assert [pod["metadata"]["name"] for pod in scene.pods()] == ["llm-worker-0"]
+    await scene.verify()
+
+
+async def test_one_rank_that_succeeded_stays_so_though_its_pod_goes(scene: Scene) -> None:
+    """A rank that succeeded is remembered when its finished pod is collected; the job succeeds with the rest."""
+    await scene.usual(2)
+    await scene.submit()
+    await scene.until_running()
+    first, second = scene.pods()
+    await scene.end_pod(first)
+    await scene.until_job(lambda status: status.get("succeededRanks") == "0", "remembers rank 0")
+    await scene.kube.delete("Pod", first["metadata"]["name"], scene.name, grace=0)
+    await scene.end_pod(second)
+    await scene.until_condition("Finished", "True")
+
+    assert scene.status()["phase"] == "Succeeded"
+    await scene.verify()
+
+
+async def test_a_finished_job_goes_when_its_time_is_over(scene: Scene) -> None:
+    """A TTL, or the pool's retention for a job without one, removes the finished job and everything of it."""
+    await scene.usual(2, retention={"finishedJobsSeconds": 1})
+    await scene.submit("own", pods=1, ttlSecondsAfterFinished=1)
+    await scene.submit("pools", pods=1)
+    for name in ("own", "pools"):
+        await scene.until_running(name)
+        await scene.succeed(name)
+    for name in ("own", "pools"):
+        await scene.until_gone("TrainingJob", name)
+    await scene.until(lambda: not scene.owned(), "pods of both gone")
+    await scene.verify()
+
+
+async def test_an_exit_code_that_forbids_retries_ends_the_job(scene: Scene) -> None:
+    """The first rank that exits with a non-retryable code fails the job with code and message kept."""
+    await scene.usual(2)
+    await scene.submit(restart={"nonRetryableExitCodes": [17]})
+    await scene.until_running()
+    await scene.end_pod(scene.pods()[1], 17, "licence expired")
+    await scene.until_condition("Finished", "True")
+    status = scene.status()
+
+    assert status["phase"] == "Failed"
+    assert condition(scene.job(), "Stalled")["reason"] == "NonRetryableExit"
+    assert (status["lastFault"]["exitCode"], status["lastFault"]["rank"]) == (17, 1)
+    assert "licence expired" in str(status["lastFault"]) + str(status["history"])
+    await scene.verify()
+
+
+async def test_restarts_run_out(scene: Scene) -> None:
+    """With no restart left an application's failure is the end."""
+    await scene.usual(2)
+    await scene.submit(restart={"maxRestarts": 0})
+    await scene.until_running()
+    await scene.end_pod(scene.pods()[0], 1)
+    await scene.until_condition("Finished", "True")
+
+    assert scene.status()["phase"] == "Failed"
+    assert condition(scene.job(), "Stalled")["reason"] == "RestartsExhausted"
+    assert scene.status()["restarts"] == 0
+    await scene.verify()
+
+
+MOMENTS = ("queued", "reserved", "starting", "running", "finished")
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_deletion_at_any_moment(scene: Scene, moment: str) -> None:
+    """Wherever a job stands when it is deleted, nothing of it is left."""
+    await scene.usual(2)
+    await scene.submit(pods=3 if moment == "queued" else 2)
+    match moment:
+        case "queued":
+            await scene.until_waiting("InsufficientCards")
+        case "reserved":
+            await scene.until_job(lambda status: status.get("placement"), "placed")
+        case "starting":
+            await scene.until(scene.pods, "first pod")
+        case "running":
+            await scene.until_running()
+        case _:
+            await scene.until_running()
+            await scene.succeed()
+            await scene.until_condition("Finished", "True")
+    await scene.kube.delete("TrainingJob", "llm", scene.name)
+    await scene.until(lambda: not scene.owned(), "nothing left")
+    await scene.verify()
+
+
+async def test_deletion_while_no_operator_runs(scene: Scene, operator: Operator) -> None:
+    """A job deleted while the operator is down leaves nothing, and the operator that comes back makes nothing of it."""
+    await scene.usual(2)
+    await scene.submit()
+    await scene.until_running()
+    await operator.stop()
+    await scene.kube.delete("TrainingJob", "llm", scene.name)
+    await scene.until(lambda: not scene.owned(), "nothing left")
+    await operator.start()
+    await scene.submit("next")
+    await scene.until_running("next")
+    await scene.verify()
+
+
+async def test_deletion_by_hand_of_the_same_name_at_once(scene: Scene) -> None:
+    """A job made again under the name of one deleted a moment ago starts with pods of its own."""
+    await scene.usual(2)
+    await scene.submit()
+    await scene.until_running()
+    first = scene.job()["metadata"]["uid"]
+    await scene.kube.delete("TrainingJob", "llm", scene.name)
+    await scene.submit()
+    await scene.until(lambda: scene.job().get("metadata", {}).get("uid", first) != first, "the new job")
+    await scene.until_running(seconds=30)
+
+    second = scene.job()["metadata"]["uid"]
+    assert {second} == {pod["metadata"]["labels"]["cardpool.dev/job-uid"] for pod in scene.pods()}
+    await scene.verify()
+
+
+async def test_applying_the_same_manifest_again_changes_nothing(scene: Scene) -> None:
+    """A GitOps tool that applies what is there already causes no write at all."""
+    await scene.usual(2)
+    manifest = builders.job("llm", scene.name, scene.name)
+    await scene.kube.apply(manifest, manager="gitops")
+    await scene.until_running()
+    await scene.recorder.settled(scene.ours, 0.6, 20)
+    since = time.time()
+    await scene.kube.apply(manifest, manager="gitops")
+    await scene.kube.apply(builders.pool(scene.name), manager="gitops")
+    await scene.recorder.settled(lambda seen: seen.key == scene.name and seen.kind == "CardPool", 0.6, 20)
+    await asyncio.sleep(1)
+    # The first apply over a created pool may write its managed fields; the job was applied before and stays as it is.
+    windows = [Quiet(since, time.time(), 10)]
+    written = [
+        seen
+        for seen in scene.recorder.events
+        if seen.kind == "TrainingJob" and scene.concerns(seen) and seen.at > since
+    ]
+
+    assert written == []
+    assert scene.job()["metadata"]["generation"] == 1
+    await scene.verify(windows=windows if not written else [])
+
+
+async def test_a_job_of_another_manager_is_left_alone(scene: Scene) -> None:
+    """With managedBy naming somebody else the operator neither writes to the job nor makes pods."""
+    await scene.usual(2)
+    await scene.submit("theirs", managedBy="example.com/other")
+    await scene.submit("ours", pods=1)
+    await scene.until_running("ours")
+
+    assert dict(scene.status("theirs")) == {}
+    assert scene.pod_events("theirs") == []
+    await scene.verify()
+
+
+async def test_a_long_rest_is_without_a_write(scene: Scene) -> None:
+    """Seven seconds of nothing happening hold no write of the operator at all."""
+    await scene.usual(3)
+    await scene.submit("runs")
+    await scene.submit("waits", pods=5)
+    await scene.until_running("runs")
+    await scene.until_waiting("InsufficientCards", "waits")
+    await scene.verify(quiet=7)
+
+
+@pytest.mark.parametrize("how", ["pending", "active", "startup"])
+async def test_deadlines_end_the_job(scene: Scene, how: str) -> None:
+    """A job that waits, runs or starts for longer than it may fails with DeadlineExceeded, and its pods go."""
+    await scene.usual(2)
+    if how == "startup":
+        # No kubelet is played on nodes without the annotation, so the pods are bound and never run.
+        await asyncio.gather(*(scene.kube.silence(name) for name in scene.nodes))
+    await scene.submit(pods=3 if how == "pending" else 2, deadlines={f"{how}Seconds": 2})
+    await scene.until_condition("Stalled", "True", "DeadlineExceeded")
+
+    assert scene.status()["phase"] == "Failed"
+    if how == "startup":
+        await asyncio.gather(
+            *(scene.kube.delete("Pod", pod["metadata"]["name"], scene.name, grace=0) for pod in scene.pods())
+        )
+    await scene.until_condition("Finished", "True")
+    assert scene.pods() == []
+    await scene.verify()

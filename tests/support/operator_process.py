@@ -1,0 +1,131 @@
+"""One operator as a process of its own, as users run it: `cardpool run`, told everything by its environment.
+
+A test may kill, stop and continue it by its pid; nothing of it lives in the test's process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+PROGRAM = Path(sys.executable).with_name("cardpool")
+QUICK_LEASE = {"CARDPOOL_LEASE_SECONDS": "4", "CARDPOOL_RENEW_SECONDS": "1.5", "CARDPOOL_RETRY_SECONDS": "0.4"}
+START_SECONDS = 40.0
+
+
+class Operator:
+    """A `cardpool run` against one cluster; logs and the port file lie in ``folder``."""
+
+    def __init__(self, kubeconfig: Path, folder: Path, name: str = "operator", **env: str) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self._port_file = folder / f"{name}.port"
+        self._env: Mapping[str, str] = {
+            **os.environ,
+            **QUICK_LEASE,
+            "KUBECONFIG": str(kubeconfig),
+            "CARDPOOL_HTTP_HOST": "127.0.0.1",
+            "CARDPOOL_HTTP_PORT": "0",
+            "CARDPOOL_PORT_FILE": str(self._port_file),
+            "CARDPOOL_IDENTITY": name,
+            **env,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs (a stopped one does)."""
+        return self._process is not None and self._process.poll() is None
+
+    async def start(self, *, leading: bool = True, seconds: float = START_SECONDS) -> float:
+        """Start it and return, when it is ready (and leads), the seconds that this took."""
+        assert not self.alive
+        self._port_file.unlink(missing_ok=True)
+        begun = time.monotonic()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 (returns at once)
+                [PROGRAM, "run"], env=dict(self._env), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        while not self.says("/readyz", leading=leading):
+            assert self.alive, f"{self.name} ended with {self._process.returncode}:\n{self.tail()}"
+            assert time.monotonic() - begun < seconds, f"{self.name} was not ready in time:\n{self.tail()}"
+            await asyncio.sleep(0.05)
+        return time.monotonic() - begun
+
+    async def stop(self) -> None:
+        """Ask it to end, as a kubelet does, and wait."""
+        await self._end(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """End it without warning."""
+        await self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stop all its threads where they are."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def wait(self, seconds: float) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self._process is not None
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"{self.name} did not end within {seconds:g} s:\n{self.tail()}") from error
+
+    def says(self, path: str, *, leading: bool) -> bool:
+        """Whether the probe answers 200 and the process leads as asked."""
+        answer = self.get(path)
+        return answer is not None and (not leading or bool(json.loads(answer).get("leading")))
+
+    def get(self, path: str) -> str | None:
+        """The body that its HTTP port answers with 200, else None."""
+        if not self._port_file.exists():
+            return None
+        port = self._port_file.read_text().strip()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                return str(answer.read().decode())
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return None
+
+    def resident_bytes(self) -> int:
+        """Resident memory of the process now."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmRSS")
+
+    def tail(self, lines: int = 40) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    async def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            os.kill(self._process.pid, how)
+        try:
+            await asyncio.to_thread(self._process.wait, 20)
+        except subprocess.TimeoutExpired as error:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError(f"{self.name} did not end within 20 s:\n{self.tail()}") from error

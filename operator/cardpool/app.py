@@ -8,7 +8,6 @@ of the lease as the last write; a lost lease ends the process at once, without a
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import signal
 import time
@@ -20,7 +19,7 @@ from cardpool.domain import world
 from cardpool.handlers import registry as kopf_registry
 from cardpool.kube import auth, lease, recorder, reflector, store
 from cardpool.kube import client as kube_client
-from cardpool.lifecycle import actions
+from cardpool.lifecycle import actions, cycle
 from cardpool.names import Kind
 from cardpool.runtime import commit, fleet, health, inbox, loop, metrics, steps
 from cardpool.settings import Settings
@@ -67,16 +66,13 @@ class Vendors:
         return self._merged
 
 
-def core(settings: Settings, namespace: str, vendors: Vendors) -> loop.Decide:
+def core(settings: Settings, vendors: Vendors) -> loop.Decide:
     """The pure core with its arguments bound; the one place where the shell meets it."""
-    cycle = importlib.import_module("cardpool.lifecycle.cycle")
-    bound = cycle.CycleSettings(
-        resolver_image=settings.resolver_image, operator_namespace=namespace, operator_version=__version__
-    )
+    bound = cycle.CycleSettings(resolver_image=settings.resolver_image)
+    memory = cycle.Memory()
 
     def decide(seen: world.World) -> actions.Decision:
-        decision: actions.Decision = cycle.decide(seen, vendors.current(), bound)
-        return decision
+        return cycle.decide(seen, vendors.current(), bound, memory)
 
     return decide
 
@@ -88,7 +84,7 @@ class App:
         self,
         settings: Settings,
         credentials: auth.Credentials,
-        make_core: Callable[[Settings, str, Vendors], loop.Decide] = core,
+        make_core: Callable[[Settings, Vendors], loop.Decide] = core,
     ) -> None:
         self._settings = settings
         self._credentials = credentials
@@ -113,7 +109,7 @@ class App:
             self._client.before_write = self._elector.check
         self._recorder = recorder.Recorder(self._client, settings.identity)
         self._committer = self._make_committer()
-        self._decide = make_core(settings, self._namespace, Vendors(self._mirror))
+        self._decide = make_core(settings, Vendors(self._mirror))
         self._health = health.Health(
             pulse=self._pulse,
             watches=self._watches,

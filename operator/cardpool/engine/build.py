@@ -26,7 +26,7 @@ PODS_NAME = "pods"
 class NodeRow:
     """One node of the pool: ``capacity`` and ``used`` without cards, in canonical integers, ``pods`` in capacity.
 
-    ``cards_usable`` are those that the fault pipeline calls healthy, ``used_cards`` those that any pod or promise holds.
+    ``cards_usable`` are those that the fault pipeline calls healthy, ``used_cards`` those that a pod or promise holds.
     """
 
     name: str

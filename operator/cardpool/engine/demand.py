@@ -53,8 +53,10 @@ def check(tree: Tree, job: TopologyRequest, groups: tuple[GroupShape, ...]) -> F
     fault = _divides(job.blocks, sum(group.replicas for group in groups), "the gang")
     for group in groups:
         fault = fault or _divides(group.topology.blocks, group.replicas, f"group {group.name}")
-    if fault is None and len(groups) == 1:
-        fault = _divides(_union(job.blocks, groups[0].topology.blocks), groups[0].replicas, "the gang")
+    start = 0
+    for group in groups:
+        fault = fault or _aligned(job.blocks, group, start)
+        start += group.replicas
     return fault
 
 
@@ -68,12 +70,24 @@ def resolve(tree: Tree, job: TopologyRequest, group: TopologyRequest | None = No
     return Demand(required, preferred, blocks)
 
 
+def _aligned(blocks: tuple[Block, ...], group: GroupShape, start: int) -> Fault | None:
+    """A fault where the blocks of the gang and those of a group that starts at rank ``start`` cut across each other."""
+    own = max((block.pods for block in group.topology.blocks), default=0)
+    if not own or not blocks:
+        return None
+    if start % own:
+        return Fault(
+            Reason.INVALID_SPEC, f"group {group.name} starts at rank {start}, which its block of {own} does not divide"
+        )
+    return _divides(_union(blocks, group.topology.blocks), 0, "the gang")
+
+
 def _union(one: tuple[Block, ...], other: tuple[Block, ...]) -> tuple[Block, ...]:
     return tuple(sorted({*one, *other}, key=lambda block: (-block.pods, block.level)))
 
 
 def _divides(blocks: tuple[Block, ...], pods: int, whole: str) -> Fault | None:
-    """A fault where a block does not divide the next larger one or the whole."""
+    """A fault where a block does not divide the next larger one or the whole (0 pods: every block divides it)."""
     above, name = pods, f"{whole} of {pods} pods"
     for block in sorted(blocks, key=lambda block: -block.pods):
         if block.pods < 1 or above % block.pods:

@@ -5,14 +5,17 @@ Made from the arrays that the attempt has built, so that No costs no more than Y
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from cardpool.domain.gangs import Gang, GroupShape, Option, Refusal
-from cardpool.engine import demand, fit, pack, pyramid
+from cardpool.domain.topology import TopologyRequest
+from cardpool.engine import bundle, demand, fit, pack, parts
+from cardpool.engine.attempt import Attempt
 from cardpool.engine.demand import Demand
-from cardpool.engine.fit import Fit
 from cardpool.engine.ground import Ground
+from cardpool.engine.parts import Bundle, Part, Run
 from cardpool.engine.pyramid import Pyramid
 from cardpool.names import Reason
 
@@ -57,31 +60,62 @@ def combined(refusals: Sequence[Refusal]) -> Refusal:
     return Refusal(first.gang, first.reason, message, best.fit, best.want or first.want, best.excluded)
 
 
-def unfit(
-    ground: Ground, gang: Gang, option: Option, shape: GroupShape, wants: Demand, fitted: Fit, built: Pyramid
-) -> Refusal:
-    """The answer for a gang of one group that does not fit."""
+def unfit(attempt: Attempt, whole: Part) -> Refusal:
+    """The answer for a gang that does not fit into an attempt's profile; the attempt is as it was before."""
+    option = attempt.option
+    shape, group = _blocking(attempt, whole)
+    wants = demand.resolve(attempt.tree, attempt.gang.topology, shape.topology)
+    built = attempt.pyramid(group, wants)
+    excluded = fit.causes(attempt.ground, attempt.fits[group], shape)
     most, domain = pack.best(built, wants.required)
-    excluded = fit.causes(ground, fitted, shape)
-    where = _where(ground, wants.required, domain) if most else ""
-    parts = [f"{most} of {shape.replicas} pods fit{where}", *_blocks(ground, wants, built, shape, domain)]
-    message = f"profile {option.profile}: " + ", ".join(parts) + _counts(ground.size, excluded)
-    reason = _reason(ground, gang, shape, wants, fitted)
-    return Refusal(gang.key, reason, _cut(message), most, shape.replicas, excluded)
+    if isinstance(whole, Bundle):
+        fits = bundle.most(attempt, whole)
+        own = f", group {shape.name} alone {most} of {shape.replicas}"
+    else:
+        fits, own = most, ""
+    where = _where(attempt.ground, wants.required, domain) if most else ""
+    words = [f"{fits} of {_want(option)} pods fit{own}{where}", *_blocks(attempt, wants, built, shape, domain)]
+    message = f"profile {option.profile}: " + ", ".join(words) + _counts(attempt.ground.size, excluded)
+    return Refusal(attempt.gang.key, _reason(attempt), _cut(message), fits, _want(option), excluded)
 
 
-def _reason(ground: Ground, gang: Gang, shape: GroupShape, wants: Demand, fitted: Fit) -> Reason:
+def _blocking(attempt: Attempt, whole: Part) -> tuple[GroupShape, int]:
+    """The group to explain: the first that does not fit even alone, else the one that asks for most."""
+    groups = attempt.option.groups
+    if isinstance(whole, Bundle):
+        for number, shape in enumerate(groups):
+            wants = demand.resolve(attempt.tree, attempt.gang.topology, shape.topology)
+            own = dataclasses.replace(wants, blocks=())
+            if pack.best(attempt.pyramid(number, own), own.required)[0] < shape.replicas:
+                return shape, number
+    number = max(range(len(groups)), key=lambda at: (groups[at].replicas * max(groups[at].cards_per_pod, 1), -at))
+    return groups[number], number
+
+
+def _reason(attempt: Attempt) -> Reason:
     """What would have to give way: the topology demand, the avoided nodes, or nothing (there is too little)."""
-    levels = len(ground.layout.starts)
-    plain = fit.fit(ground, gang, shape, ()) if wants.levels() else fitted
-    if int(plain.slots.sum()) >= shape.replicas:
-        return Reason.TOPOLOGY_UNFIT
-    if gang.excluded:
-        open_ = fit.fit(ground, gang, shape, wants.levels(), avoid=False)
-        again = pyramid.build(ground, open_.slots, wants.grains(levels), shape.cards_per_pod)
-        if pack.best(again, wants.required)[0] >= shape.replicas:
-            return Reason.EXCLUDED
+    gang, option = attempt.gang, attempt.option
+    plain = tuple(dataclasses.replace(shape, topology=TopologyRequest()) for shape in option.groups)
+    if (gang.topology, *(shape.topology for shape in option.groups)) != (TopologyRequest(),) * (1 + len(plain)):
+        free = dataclasses.replace(gang, topology=TopologyRequest())
+        if _would_fit(attempt, free, dataclasses.replace(option, groups=plain), avoid=True):
+            return Reason.TOPOLOGY_UNFIT
+    if gang.excluded and _would_fit(attempt, gang, option, avoid=False):
+        return Reason.EXCLUDED
     return Reason.INSUFFICIENT_CARDS
+
+
+def _would_fit(attempt: Attempt, gang: Gang, option: Option, *, avoid: bool) -> bool:
+    """True where the gang would have a place under other conditions; nothing is taken."""
+    other = Attempt(attempt.ground, gang, option, avoid=avoid)
+    whole = parts.cut(attempt.tree, gang.topology, option.groups)
+    if isinstance(whole, Run):
+        built = other.pyramid(whole.group, whole.demand)
+        return pack.best(built, whole.demand.required)[0] >= whole.pods
+    marks = other.marks()
+    fits = bundle.settle(other, whole)
+    other.undo(marks)
+    return fits
 
 
 def _where(ground: Ground, level: int, domain: int) -> str:
@@ -95,21 +129,21 @@ def _where(ground: Ground, level: int, domain: int) -> str:
     return f" at best, in {inventory.trees[ground.profile].names()[level]} {name}"
 
 
-def _blocks(ground: Ground, wants: Demand, built: Pyramid, shape: GroupShape, domain: int) -> list[str]:
+def _blocks(attempt: Attempt, wants: Demand, built: Pyramid, shape: GroupShape, domain: int) -> list[str]:
     """How many whole blocks fit, the larger first; in the best domain of the required level where there is one."""
-    names = ground.inventory.trees[ground.profile].names()
+    names = attempt.tree.names()
+    children = attempt.ground.layout.children
     found = []
     for pods, level in wants.blocks:
         caps = built.caps[level]
         if 0 <= wants.required <= level and domain >= 0:
             lo, hi = domain, domain + 1
             for above in range(wants.required, level):
-                lo, hi = int(ground.layout.children[above][lo]), int(ground.layout.children[above][hi])
+                lo, hi = int(children[above][lo]), int(children[above][hi])
             caps = caps[lo:hi]
-        number = int((caps // pods).sum())
-        found.append(
-            f"{min(number, shape.replicas // pods)} of {shape.replicas // pods} blocks of {pods} fit a {names[level]}"
-        )
+        want = shape.replicas // pods
+        number = min(int((caps // pods).sum()), want)
+        found.append(f"{number} of {want} blocks of {pods} fit a {names[level]}")
     return found
 
 

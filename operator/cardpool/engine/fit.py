@@ -35,7 +35,7 @@ class Fit:
 
 
 def fit(ground: Ground, gang: Gang, shape: GroupShape, levels: Sequence[int], *, avoid: bool = True) -> Fit:
-    """The slots for one group of a gang; ``levels`` are those whose label it needs; ``avoid`` honours its exclusions."""
+    """The slots for one group of a gang; ``levels`` need their label; ``avoid`` honours the gang's exclusions."""
     exclusions = tuple(_exclusions(ground, gang, shape, levels, avoid=avoid))
     need = ground.demand(shape)
     if need is None:
@@ -49,7 +49,7 @@ def fit(ground: Ground, gang: Gang, shape: GroupShape, levels: Sequence[int], *,
 def room(ground: Ground, need: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many pods of this need the free amounts of each node hold."""
     columns = np.flatnonzero(need)
-    slots = ground.free[:, columns[0]] // need[columns[0]]
+    slots: NDArray[np.int64] = ground.free[:, columns[0]] // need[columns[0]]
     for column in columns[1:]:
         np.minimum(slots, ground.free[:, column] // need[column], out=slots)
     return slots
@@ -78,7 +78,7 @@ def _count(found: dict[str, int], text: str, mask: NDArray[np.bool_]) -> None:
 def _exclusions(
     ground: Ground, gang: Gang, shape: GroupShape, levels: Sequence[int], *, avoid: bool
 ) -> list[Exclusion]:
-    found: list[Exclusion] = [(Cause(cause).text, ground.cause == cause) for cause in ground.causes]
+    found: list[Exclusion] = [(Cause(cause).text, np.equal(ground.cause, cause)) for cause in ground.causes]
     rows = ground.layout.rows
     if avoid:
         found += _avoided(ground, gang)
@@ -94,7 +94,7 @@ def _exclusions(
     if levels:
         missing = (ground.inventory.domains[ground.profile][rows][:, list(levels)] < 0).any(axis=1)
         if missing.any():
-            found.append((Cause.LABELS_MISSING.text, missing))
+            found.append((Cause.LABELS_MISSING.text, np.asarray(missing)))
     return found
 
 

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from cardpool.domain.gangs import GroupShape
 from cardpool.domain.inventory import CARDS, PODS, Inventory
 
+Snapshot = tuple[NDArray[np.int64], NDArray[np.bool_]]
+
 
 class Ground:
-    """Free room of one profile; ``take`` and ``give`` are each other's inverse."""
+    """Free room of one profile; ``restore`` undoes what was taken since the ``snapshot``."""
 
-    __slots__ = ("busy", "cause", "causes", "columns", "free", "held", "inventory", "layout", "profile", "spare")
+    __slots__ = ("busy", "cause", "causes", "columns", "free", "inventory", "layout", "profile", "spare")
 
     def __init__(self, inventory: Inventory, profile: int) -> None:
         self.inventory = inventory
@@ -28,7 +30,6 @@ class Ground:
         self.causes = tuple(int(cause) for cause in np.unique(self.cause) if cause)
         self.spare = inventory.spare[rows]
         self.busy = inventory.busy[rows]
-        self.held = self.busy.astype(np.int32)
 
     @property
     def size(self) -> int:
@@ -44,7 +45,7 @@ class Ground:
 
     def name(self, position: int) -> str:
         """The node's name."""
-        return self.inventory.names[self.layout.rows[position]]
+        return self.inventory.names[int(self.layout.rows[position])]
 
     def demand(self, shape: GroupShape) -> NDArray[np.int64] | None:
         """What one pod takes of each resource; None where it asks for one that no node has."""
@@ -62,15 +63,15 @@ class Ground:
 
     def take(self, counts: NDArray[np.int64], need: NDArray[np.int64]) -> None:
         """Hold ``counts[i]`` pods of this need at each position."""
-        self._move(counts, need, 1)
-
-    def give(self, counts: NDArray[np.int64], need: NDArray[np.int64]) -> None:
-        """Undo ``take``."""
-        self._move(counts, need, -1)
-
-    def _move(self, counts: NDArray[np.int64], need: NDArray[np.int64], sign: int) -> None:
         at = np.flatnonzero(counts)
-        self.free[at] -= sign * counts[at, None] * need
+        self.free[at] -= counts[at, None] * need
         if need[CARDS]:
-            self.held[at] += sign
-            self.busy[at] = self.held[at] > 0
+            self.busy[at] = True
+
+    def snapshot(self) -> Snapshot:
+        """What ``restore`` needs to undo everything taken from now on."""
+        return self.free.copy(), self.busy.copy()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """The room as it was; a snapshot serves any number of times."""
+        self.free[:], self.busy[:] = snapshot

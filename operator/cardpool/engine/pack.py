@@ -124,7 +124,8 @@ class _Descent:
 
 
 def _least(owners: NDArray[np.intp], keys: Ints) -> NDArray[np.intp]:
-    return owners[keys == keys.min()]
+    best_of: NDArray[np.intp] = owners[keys == keys.min()]
+    return best_of
 
 
 def _tightest(tree: Pyramid, level: int, domains: NDArray[np.intp]) -> NDArray[np.bool_]:

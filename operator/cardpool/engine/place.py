@@ -6,13 +6,14 @@ consecutive ranks are neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cardpool.domain.gangs import Gang, GroupShape, Option, Placement, Refusal, Segment
-from cardpool.engine import demand, explain, fit, pack, pyramid
+from cardpool.engine import bundle, demand, explain, parts, repair
+from cardpool.engine.attempt import Attempt
 from cardpool.engine.ground import Ground
 
 
@@ -22,52 +23,50 @@ def place(ground: Ground, gang: Gang, option: Option) -> Placement | Refusal:
     fault = demand.check(tree, gang.topology, option.groups)
     if fault is not None:
         return explain.faulty(gang, option, fault)
-    shape = option.groups[0]
-    wants = demand.resolve(tree, gang.topology, shape.topology)
-    fitted = fit.fit(ground, gang, shape, wants.levels())
-    built = pyramid.build(ground, fitted.slots, wants.grains(len(tree.names())), shape.cards_per_pod)
-    counts = pack.pack(built, pack.Ask(shape.replicas, wants.required, wants.preferred))
-    if counts is None or fitted.need is None:
-        return explain.unfit(ground, gang, option, shape, wants, fitted, built)
-    ground.take(counts, fitted.need)
-    return placement(ground, gang, option, [np.repeat(np.arange(ground.size), counts)])
+    attempt = Attempt(ground, gang, option)
+    whole = parts.cut(tree, gang.topology, option.groups)
+    if bundle.settle(attempt, whole):
+        return placement(attempt)
+    return explain.unfit(attempt, whole)
 
 
 def keep(ground: Ground, gang: Gang, option: Option) -> Placement | None:
-    return None
+    """The placement in which every rank whose previous node still serves stays there, or None where that fails."""
+    if demand.check(ground.inventory.trees[ground.profile], gang.topology, option.groups) is not None:
+        return None
+    attempt = Attempt(ground, gang, option)
+    return placement(attempt) if repair.keep(attempt) else None
 
 
-def placement(ground: Ground, gang: Gang, option: Option, ranks: Sequence[NDArray[np.intp]]) -> Placement:
-    """The answer for the positions of each group's ranks."""
+def placement(attempt: Attempt) -> Placement:
+    """The answer for an attempt in which every rank has its position."""
+    profile, groups = attempt.option.profile, attempt.option.groups
     segments = [
         segment
-        for shape, positions in zip(option.groups, ranks, strict=True)
-        for segment in _segments(ground, option.profile, shape, positions)
+        for shape, positions in zip(groups, attempt.ranks, strict=True)
+        for segment in _segments(attempt.ground, profile, shape, positions)
     ]
-    return Placement(gang.key, option.profile, tuple(segments), _crossings(ground, np.concatenate(list(ranks))))
+    crossings = _crossings(attempt.ground, np.concatenate(attempt.ranks))
+    return Placement(attempt.gang.key, profile, tuple(segments), crossings)
 
 
-def _segments(ground: Ground, profile: str, shape: GroupShape, positions: NDArray[np.intp]) -> list[Segment]:
+def _segments(ground: Ground, profile: str, shape: GroupShape, positions: NDArray[np.int64]) -> list[Segment]:
+    """Runs of consecutive indexes in one supernode."""
     inventory, rows = ground.inventory, ground.layout.rows[positions]
     homes = inventory.supernode[rows]
     cuts = [0, *(np.flatnonzero(homes[1:] != homes[:-1]) + 1).tolist(), len(rows)]
     names = [inventory.names[row] for row in rows.tolist()]
-    return [
-        Segment(
-            shape.name,
-            start,
-            profile,
-            inventory.supernodes[homes[start]] if homes[start] >= 0 else "",
-            tuple(names[start:end]),
-        )
-        for start, end in zip(cuts, cuts[1:], strict=False)
-        if end > start
-    ]
+    found = []
+    for start, end in itertools.pairwise(cuts):
+        if end > start:
+            home = inventory.supernodes[homes[start]] if homes[start] >= 0 else ""
+            found.append(Segment(shape.name, start, profile, home, tuple(names[start:end])))
+    return found
 
 
-def _crossings(ground: Ground, positions: NDArray[np.intp]) -> int:
+def _crossings(ground: Ground, positions: NDArray[np.int64]) -> int:
     """Neighbours in rank that sit in different domains of the narrowest level above the node."""
-    if len(ground.layout.children) == 0:
+    if not ground.layout.children:
         return 0
     homes = ground.layout.parents[-1][positions]
     return int(np.count_nonzero(homes[1:] != homes[:-1]))

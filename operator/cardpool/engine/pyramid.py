@@ -60,7 +60,7 @@ def _sums(values: Ints, at: NDArray[np.intp]) -> Ints:
 
 
 def fewest(pyramid: Pyramid, level: int, owner_level: int, owners: NDArray[np.intp], pods: int) -> Ints:
-    """For each owner (rising ids of ``owner_level``) how many of its domains of ``level`` hold ``pods`` at the least."""
+    """For each owner (rising ids of ``owner_level``) the fewest of its domains of ``level`` that hold ``pods``."""
     lo, hi = owners[0], owners[-1] + 1
     for above in range(owner_level, level):
         lo, hi = pyramid.layout.children[above][lo], pyramid.layout.children[above][hi]
@@ -75,8 +75,8 @@ def fewest(pyramid: Pyramid, level: int, owner_level: int, owners: NDArray[np.in
     before = np.cumsum(caps) - caps
     first = np.searchsorted(belongs, belongs)
     needed = ((before - before[first]) < pods) & (caps > 0)
-    counts = np.bincount(belongs, weights=needed, minlength=int(owners[-1]) + 1)
-    return counts[owners].astype(np.int64)
+    counts: Ints = np.bincount(belongs[needed], minlength=int(owners[-1]) + 1).astype(np.int64)
+    return counts[owners]
 
 
 def broken(pyramid: Pyramid, level: int, owners: NDArray[np.intp], pods: int) -> Ints:
@@ -85,7 +85,7 @@ def broken(pyramid: Pyramid, level: int, owners: NDArray[np.intp], pods: int) ->
     A domain that is filled to its last card is not broken up. Below the owner the best child that holds all counts;
     where none does, every narrower level counts as one.
     """
-    costs = _below(pyramid, level, owners, pods)[owners - owners[0]]
+    costs: Ints = _below(pyramid, level, owners, pods)[owners - owners[0]]
     at = owners
     for above in range(level - 1, -1, -1):
         at = pyramid.layout.parents[above + 1][at]

@@ -1,0 +1,95 @@
+"""One try to place a gang in one profile: what each group needs, where it may go, and the ranks placed so far.
+
+Everything that is taken from the ground can be given back by ``undo``, so a failed try leaves no trace.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardpool.domain.gangs import Gang, Option
+from cardpool.engine import demand, fit, pack, pyramid
+from cardpool.engine.demand import Demand
+from cardpool.engine.fit import Fit
+from cardpool.engine.ground import Ground, Snapshot
+
+Mask = NDArray[np.bool_]
+Marks = tuple[Snapshot, list[NDArray[np.int64]]]
+
+
+class Attempt:
+    """The state of a try; ``ranks[g]`` has the position of each pod of group g, -1 where it has none yet."""
+
+    __slots__ = ("fits", "gang", "ground", "open", "option", "ranks", "tree")
+
+    def __init__(self, ground: Ground, gang: Gang, option: Option, *, avoid: bool = True) -> None:
+        self.ground = ground
+        self.gang = gang
+        self.option = option
+        self.tree = ground.inventory.trees[ground.profile]
+        self.fits: list[Fit] = []
+        self.open: list[Mask] = []
+        for shape in option.groups:
+            levels = demand.resolve(self.tree, gang.topology, shape.topology).levels()
+            fitted = fit.fit(ground, gang, shape, levels, avoid=avoid)
+            self.fits.append(fitted)
+            self.open.append(_open(ground, fitted))
+        self.ranks = [np.full(shape.replicas, -1, np.int64) for shape in option.groups]
+
+    def slots(self, group: int) -> NDArray[np.int64]:
+        """Pods of a group that each position takes now."""
+        need = self.fits[group].need
+        if need is None:
+            return np.zeros(self.ground.size, np.int64)
+        slots = fit.room(self.ground, need)
+        slots[~self.open[group]] = 0
+        return slots
+
+    def pyramid(self, group: int, wants: Demand, scope: Mask | None = None) -> pyramid.Pyramid:
+        """Capacities for a group under these demands, inside a scope."""
+        slots = self.slots(group)
+        if scope is not None:
+            slots[~scope] = 0
+        grains = wants.grains(len(self.ground.layout.starts))
+        return pyramid.build(self.ground, slots, grains, self.option.groups[group].cards_per_pod)
+
+    def pack(self, group: int, pods: int, wants: Demand, scope: Mask | None = None) -> NDArray[np.intp] | None:
+        """Positions for some pods of a group, in path order and taken; None where they do not fit."""
+        built = self.pyramid(group, wants, scope)
+        counts = pack.pack(built, pack.Ask(pods, wants.required, wants.preferred))
+        need = self.fits[group].need
+        if counts is None or need is None:
+            return None
+        self.ground.take(counts, need)
+        return np.repeat(np.arange(self.ground.size), counts)
+
+    def placed(self) -> NDArray[np.int64]:
+        """The positions that the gang holds so far."""
+        every = np.concatenate(self.ranks)
+        return np.unique(every[every >= 0])
+
+    def domain(self, level: int, position: int) -> Mask:
+        """The positions in the same domain of a level."""
+        starts = self.ground.layout.starts[level]
+        at = int(np.searchsorted(starts, position, side="right")) - 1
+        mask = np.zeros(self.ground.size, np.bool_)
+        mask[starts[at] : starts[at + 1]] = True
+        return mask
+
+    def marks(self) -> Marks:
+        """A point to come back to."""
+        return self.ground.snapshot(), [ranks.copy() for ranks in self.ranks]
+
+    def undo(self, marks: Marks) -> None:
+        """Back to that point."""
+        self.ground.restore(marks[0])
+        for ranks, before in zip(self.ranks, marks[1], strict=True):
+            ranks[:] = before
+
+
+def _open(ground: Ground, fitted: Fit) -> Mask:
+    mask = np.ones(ground.size, np.bool_)
+    for _, closed in fitted.exclusions:
+        mask &= ~closed
+    return mask

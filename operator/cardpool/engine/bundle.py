@@ -1,0 +1,151 @@
+"""Placing a gang of several groups: together in the narrowest domain that holds all, else close to each other.
+
+The search over domains is complete, the packing of different shapes into one domain is greedy (hardest first, then in
+rank order): exact for one shape, a good guess for several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardpool.domain.inventory import CARDS
+from cardpool.engine import pack
+from cardpool.engine.attempt import Attempt, Mask
+from cardpool.engine.demand import Demand
+from cardpool.engine.parts import Bundle, Part, Run
+
+_TRIES = 64
+_SHOWN = 4
+
+
+def settle(attempt: Attempt, part: Part, scope: Mask | None = None) -> bool:
+    """Place a part inside a scope; False, and nothing changed, where it does not fit."""
+    if isinstance(part, Run):
+        return _settle_run(attempt, part, scope)
+    return any(_settle_all(attempt, part, inside) for inside in _homes(attempt, part, scope))
+
+
+def most(attempt: Attempt, whole: Bundle) -> int:
+    """How many pods of the gang fit at best when its blocks are left aside, in one domain where one is required.
+
+    A greedy count in rank order over the domains with most free cards; nothing stays taken.
+    """
+    layout, level = attempt.ground.layout, whole.required
+    if level < 0:
+        return _fill(attempt, whole, None)
+    starts = layout.starts[level]
+    if len(starts) == 1:
+        return 0
+    free = np.add.reduceat(attempt.ground.free[:, CARDS], starts[:-1])
+    tries = np.argsort(-free, kind="stable")[:_SHOWN]
+    return max(_fill(attempt, whole, attempt.domain(level, int(starts[at]))) for at in tries)
+
+
+def _fill(attempt: Attempt, whole: Bundle, scope: Mask | None) -> int:
+    """Pods that find room one run after the other."""
+    marks = attempt.marks()
+    found = 0
+    for run in whole.runs():
+        wants = Demand(required=run.demand.required)
+        pods = min(run.pods, pack.best(attempt.pyramid(run.group, wants, scope), wants.required)[0])
+        if pods and attempt.pack(run.group, pods, wants, scope) is not None:
+            found += pods
+    attempt.undo(marks)
+    return found
+
+
+def _settle_run(attempt: Attempt, run: Run, scope: Mask | None) -> bool:
+    """A run near what the gang holds already, else anywhere in the scope."""
+    if not run.pods:
+        return True
+    scope = _anchored(attempt, run, scope)
+    for near in _neighbourhoods(attempt, scope):
+        positions = attempt.pack(run.group, run.pods, run.demand, near)
+        if positions is not None:
+            attempt.ranks[run.group][run.first : run.first + run.pods] = positions
+            return True
+    return False
+
+
+def _anchored(attempt: Attempt, run: Run, scope: Mask | None) -> Mask | None:
+    """The scope cut to the domain in which other pods of a group that must stay together sit."""
+    ranks = attempt.ranks[run.group]
+    if run.demand.required < 0 or not (ranks >= 0).any():
+        return scope
+    home = attempt.domain(run.demand.required, int(ranks[ranks >= 0][0]))
+    return home if scope is None else home & scope
+
+
+def _neighbourhoods(attempt: Attempt, scope: Mask | None) -> Iterator[Mask | None]:
+    """Ever wider surroundings of the pods placed so far, the scope last."""
+    held = attempt.placed()
+    if len(held):
+        for level in range(len(attempt.ground.layout.starts) - 1, -1, -1):
+            starts = attempt.ground.layout.starts[level]
+            marked = np.zeros(len(starts) - 1, np.bool_)
+            marked[np.searchsorted(starts, held, side="right") - 1] = True
+            near = np.repeat(marked, np.diff(starts))
+            yield near if scope is None else near & scope
+    yield scope
+
+
+def _settle_all(attempt: Attempt, bundle: Bundle, scope: Mask | None) -> bool:
+    """All parts of a bundle in a scope, the hardest first, else in rank order."""
+    marks = attempt.marks()
+    orders = [sorted(bundle.parts, key=lambda part: _hardness(attempt, part), reverse=True), list(bundle.parts)]
+    for number, parts in enumerate(orders):
+        if number and parts == orders[0]:
+            break
+        if all(settle(attempt, part, scope) for part in parts):
+            return True
+        attempt.undo(marks)
+    return False
+
+
+def _hardness(attempt: Attempt, part: Part) -> tuple[int, int, int]:
+    """Mixed parts, then narrow demands, then many cards."""
+    if isinstance(part, Bundle):
+        return (1, part.required, sum(run.pods for run in part.runs()))
+    cards = attempt.option.groups[part.group].cards_per_pod
+    return (0, max(part.demand.levels(), default=-1), cards)
+
+
+def _homes(attempt: Attempt, bundle: Bundle, scope: Mask | None) -> Iterator[Mask | None]:
+    """Where to try a bundle: single domains, the narrowest level first, then the whole scope where it may spread."""
+    layout = attempt.ground.layout
+    pods: dict[int, int] = {}
+    for run in bundle.runs():
+        pods[run.group] = pods.get(run.group, 0) + run.pods
+    slots = {group: attempt.slots(group) for group in pods}
+    for values in slots.values():
+        if scope is not None:
+            values[~scope] = 0
+    cards = sum(number * attempt.option.groups[group].cards_per_pod for group, number in pods.items())
+    for level in range(len(layout.starts) - 1, max(bundle.required, 0) - 1, -1):
+        found = _candidates(attempt, level, slots, pods, cards)
+        for at in found if level == bundle.required else found[:_TRIES]:
+            inside = np.zeros(attempt.ground.size, np.bool_)
+            inside[layout.starts[level][at] : layout.starts[level][at + 1]] = True
+            yield inside if scope is None else inside & scope
+    if bundle.required < 0:
+        yield scope
+
+
+def _candidates(
+    attempt: Attempt, level: int, slots: dict[int, NDArray[np.int64]], pods: dict[int, int], cards: int
+) -> list[int]:
+    """Domains with room for each group on its own and for all cards; touched ones first, then the tightest."""
+    starts = attempt.ground.layout.starts[level][:-1]
+    if not len(starts):
+        return []
+    free = np.add.reduceat(attempt.ground.free[:, CARDS], starts)
+    untouched = ~np.logical_or.reduceat(attempt.ground.busy, starts) & (free > cards)
+    holds = free >= cards
+    for group, number in pods.items():
+        holds &= np.add.reduceat(slots[group], starts) >= number
+    found = np.flatnonzero(holds)
+    order = np.lexsort((free[found], untouched[found]))
+    return [int(at) for at in found[order]]

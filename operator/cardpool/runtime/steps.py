@@ -188,7 +188,7 @@ class Steps:
                 if kind != Kind.POD:
                     await self._api.delete(f"{paths.of_manifest(item.manifest)}/{item.name}", uid=made.uid)
                 logger.info("an older object is still there", extra={"key": step.key, "object": item.name})
-                raise _Stop(End.FAILED)
+                raise _Stop(End.STALE)
             case creation.Outcome.REFUSED | creation.Outcome.FOREIGN:
                 self._metrics.refusals.labels(code=str(made.code)).inc()
                 taken = made.outcome is creation.Outcome.FOREIGN

@@ -24,7 +24,7 @@ class Profile(common.SpecModel):
         default=None, description="Which of the maker's nodes. Absent: all that offer one of the maker's resources."
     )
     compute_percent: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = Field(
-        default=100, description="Normalised compute of one card, for quota across makers."
+        default=100, description="Normalised compute of one card, for quota across makers. Absent: 100."
     )
 
 
@@ -95,7 +95,7 @@ class Team(common.SpecModel):
         default=None, description="Namespaces of the team by their labels."
     )
     weight: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = Field(
-        default=1, description="Share of the pool, relative to the other teams."
+        default=1, description="Share of the pool, relative to the other teams. Absent: 1."
     )
     quota: Annotated[
         tuple[Quota, ...], common.keyed("profile", most=33, doc="Limits by profile. Absent: no limit.")

@@ -1,7 +1,7 @@
 """From a pydantic model to the structural OpenAPI v3 schema that a CRD wants.
 
 pydantic's JSON schema has references, null alternatives and titles, none of which a structural schema may have.
-Invariants: no `$ref`, no `anyOf`; defaults only in what users write; every field described.
+Invariants: no `$ref`, no `anyOf`; defaults only in what users write, and not in list items; every field described.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def _convert(node: Schema, definitions: Schema, *, defaults: bool) -> Schema:
         if "required" in node:
             out["required"] = node["required"]
     if "items" in node:
-        out["items"] = _undescribed(_convert(node["items"], definitions, defaults=defaults))
+        # kubectl apply patches a list as a whole: a default inside would make every apply a patch.
+        out["items"] = _undescribed(_convert(node["items"], definitions, defaults=False))
     values = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), None)
     if isinstance(values, dict):
         out["additionalProperties"] = _convert(values, definitions, defaults=defaults)

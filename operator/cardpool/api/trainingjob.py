@@ -30,7 +30,7 @@ class Accept(common.SpecModel):
     """A profile that the job takes."""
 
     profile: common.ProfileName = Field(description="Profile of the pool.")
-    after_seconds: common.Count = Field(default=0, description="Only after the job has waited for so long.")
+    after_seconds: common.Count = Field(default=0, description="Only after a wait of so long. Absent: at once.")
 
 
 class Mixing(StrEnum):

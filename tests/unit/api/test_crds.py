@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from cardpool.api import crds, podtemplate, rules
+from cardpool.api import crds, podtemplate, reference, rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +132,16 @@ def test_status_has_no_defaults(name: str) -> None:
 
 
 @EACH
+def test_list_items_have_no_defaults(name: str) -> None:
+    """Kubectl apply patches lists as a whole, so only the keys of map lists may be filled in inside them."""
+    keys = {
+        f"{path}[].{key}" for path, schema in _walk(_root(name)) for key in schema.get("x-kubernetes-list-map-keys", ())
+    }
+    filled = {path for path, schema in _walk(_root(name)) if "[]" in path and "default" in schema}
+    assert filled <= keys
+
+
+@EACH
 def test_rules_name_fields_that_exist(name: str) -> None:
     """Each rule has a message, and its field path leads to a field."""
     for path, schema in _walk(_root(name)):
@@ -225,3 +235,8 @@ def test_the_gangs_priority_class_never_preempts() -> None:
     manifest = crds.priority_class()
     assert (manifest["metadata"]["name"], manifest["preemptionPolicy"]) == ("cardpool-gang", "Never")
     assert "globalDefault" not in manifest
+
+
+def test_the_reference_is_up_to_date() -> None:
+    """docs/reference.md is what the schemas give."""
+    assert (CRDS.parent / "docs" / "reference.md").read_text() == reference.render()

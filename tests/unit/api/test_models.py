@@ -15,7 +15,7 @@ from cardpool.api.cardpool import CardPool
 from cardpool.api.jobstatus import Placement, Segment, TrainingJobStatus
 from cardpool.api.supernode import Supernode, SupernodeStatus
 from cardpool.api.trainingjob import TrainingJob
-from tests.support import specs
+from tests.support import samples, specs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,3 +181,12 @@ def test_models_cannot_be_changed() -> None:
 def test_durations_are_decimal_strings(value: float, expected: str) -> None:
     """Seconds are written to a tenth and never below zero."""
     assert common.format_seconds(value) == expected
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_full_status_survives_a_round_trip(kind: str) -> None:
+    """A status with every field of the CRD set is read and written by the model without a loss."""
+    status = samples.status(kind)
+    model = MODELS[kind].model_fields["status"].annotation
+    assert model is not None
+    assert common.to_wire(model.model_validate(status)) == status

@@ -2,7 +2,8 @@
 
 The format is public: each manifest and node carries its length and a CRC-32C, and each node says at which offset of
 which data file its children and values lie. So walking the tree proves every index byte, and that no data file is
-shorter than what the index expects. Values themselves carry no checksum here.
+shorter than what the index expects. Values themselves carry no checksum here. Bytes whose checksum is right and that
+still cannot be understood are of a newer format, not damaged: then nothing is claimed and nothing refused.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class _Place:
     length: int
 
 
-class NoDecoderError(Exception):
-    """The index is compressed and no Zstandard library is here, so only its outside can be judged."""
+class NotDecodableError(Exception):
+    """The index is of a kind that cannot be read here, so only its outside can be judged; the text says which."""
 
 
 def read(folder: Folder, below: str) -> Mapping[bytes, Value]:
@@ -89,6 +90,8 @@ def _roots(folder: Folder, prefix: str) -> list[tuple[_Place, int]]:
         raise Damage(Reason.BAD_MANIFEST, f"{name} has {size} bytes")
     body = _body(folder.read(name, 0, size), _MANIFEST_MAGIC, name)
     body.skip(16)
+    if body.varint() != 0:
+        raise NotDecodableError("the index keeps its versions in numbered manifests")
     body.column(2)
     body.skip(1)
     if body.varint() == 1:
@@ -110,7 +113,7 @@ def _node(body: _Body, place: _Place, height: int, inherited: bytes) -> Iterator
     name = place.file
     found = body.byte()
     if found != height or height > _MAX_HEIGHT:
-        raise Damage(Reason.CHECKSUM_MISMATCH, f"{name} holds a node of height {found}, {height} is expected")
+        raise NotDecodableError(f"{name} holds a node of height {found}, {height} is expected")
     files = body.files(place.base)
     count = body.count()
     if height:
@@ -149,7 +152,7 @@ def _values(
 
 def _place(files: list[tuple[str, str]], file_id: int, offset: int, length: int, name: str) -> _Place:
     if file_id >= len(files):
-        raise Damage(Reason.BAD_MANIFEST, f"{name} names data file {file_id} of {len(files)}")
+        raise NotDecodableError(f"{name} names data file {file_id} of {len(files)}")
     base, relative = files[file_id]
     path = base + relative
     if path.startswith("/") or {"", ".", ".."} & set(path.split("/")):
@@ -182,21 +185,19 @@ def _body(data: bytes, magic: int, name: str) -> _Body:
     if length != len(data) or crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
         raise Damage(Reason.CHECKSUM_MISMATCH, f"{name}: the checksum of an index node differs")
     if data[12] != 0:
-        raise Damage(Reason.BAD_MANIFEST, f"{name} is of a newer version ({data[12]}) than is known")
+        raise NotDecodableError(f"{name} is of a newer version ({data[12]}) than is known")
     if data[13] == 0:
         return _Body(data[14:-4], name)
     if data[13] != 1:
-        raise Damage(Reason.BAD_MANIFEST, f"{name} is compressed by an unknown method ({data[13]})")
-    if not zstd.available():
-        raise NoDecoderError
+        raise NotDecodableError(f"{name} is compressed by an unknown method ({data[13]})")
     try:
         return _Body(zstd.decode(data[14:-4], _MAX_NODE), name)
     except zstd.ZstdError as error:
-        raise Damage(Reason.CHECKSUM_MISMATCH, f"{name}: an index node does not decode: {error}") from error
+        raise NotDecodableError(f"{name} does not decode: {error}") from error
 
 
 class _Body:
-    """A cursor over a decoded node; reading past its end is BadManifest."""
+    """A cursor over a decoded node; reading past its end is NotDecodable."""
 
     def __init__(self, data: bytes, name: str) -> None:
         self._data = data
@@ -206,7 +207,7 @@ class _Body:
     def take(self, length: int) -> bytes:
         end = self._at + length
         if end > len(self._data):
-            raise Damage(Reason.BAD_MANIFEST, f"{self._name}: an index node ends inside a field")
+            raise NotDecodableError(f"{self._name}: an index node ends inside a field")
         piece = self._data[self._at : end]
         self._at = end
         return piece
@@ -226,12 +227,12 @@ class _Body:
                 return value
             shift += 7
             if shift > 63:
-                raise Damage(Reason.BAD_MANIFEST, f"{self._name}: an index node holds a number that is too long")
+                raise NotDecodableError(f"{self._name}: an index node holds a number that is too long")
 
     def count(self) -> int:
         value = self.varint()
         if value > _MAX_COUNT:
-            raise Damage(Reason.BAD_MANIFEST, f"{self._name}: an index node claims {value} entries")
+            raise NotDecodableError(f"{self._name}: an index node claims {value} entries")
         return value
 
     def column(self, count: int) -> list[int]:
@@ -257,4 +258,4 @@ class _Body:
                 for path, base in zip(paths, bases, strict=True)
             ]
         except UnicodeDecodeError as error:
-            raise Damage(Reason.BAD_MANIFEST, f"{self._name}: a data file has no readable name") from error
+            raise NotDecodableError(f"{self._name}: a data file has no readable name") from error

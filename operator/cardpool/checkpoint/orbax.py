@@ -55,9 +55,8 @@ class Orbax:
         try:
             for database in databases:
                 _database(folder, database)
-        except ocdbt.NoDecoderError:
-            note = "the index is compressed and the package zstandard is not installed, so only the marker is proved"
-            return Proof(Level.MARKER, note)
+        except ocdbt.NotDecodableError as error:
+            return Proof(Level.MARKER, f"{error}, so only the marker is proved")
         _plain_arrays(folder)
         return Proof(Level.LIGHT)
 

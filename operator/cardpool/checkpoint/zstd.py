@@ -1,4 +1,4 @@
-"""Zstandard as far as the proofs need it: frames are walked without a library, and decoded where one is installed.
+"""Zstandard as far as the proofs need it: frames are walked, and decoded by a library where one is installed.
 
 A frame is a chain of blocks whose headers hold their length, so a truncated frame shows without being decoded.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from typing import Any, Final
+
+from cardpool.checkpoint import zstd_decoder
 
 MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE: Final = 0x184D2A50
@@ -23,24 +25,19 @@ class ZstdError(ValueError):
     """The bytes are no whole Zstandard data."""
 
 
-def available() -> bool:
-    """Whether `decode` can work here."""
-    return _library() is not None
-
-
 def decode(data: bytes, limit: int) -> bytes:
-    """The content of the frame, at most `limit` bytes; ZstdError when damaged, larger, or no library is there."""
+    """The content of the frame, at most `limit` bytes; ZstdError when it is damaged or larger."""
     frame_length(lambda offset, length: data[offset : offset + length], len(data))
     library = _library()
-    if library is None:
-        raise ZstdError("no Zstandard library is installed")
-    decoder = library.ZstdDecompressor()
     try:
+        if library is None:
+            return zstd_decoder.decode_frame(data, limit)
+        decoder = library.ZstdDecompressor()
         if library.__name__ == "zstandard":
             content: bytes = decoder.stream_reader(data).read(limit + 1)
         else:
             content = decoder.decompress(data, max_length=limit + 1)
-    except library.ZstdError as error:
+    except Exception as error:
         raise ZstdError(str(error)) from error
     if len(content) > limit:
         raise ZstdError(f"holds more than {limit} bytes")

@@ -118,6 +118,13 @@ def settle(draft: Draft) -> bool:
     return True
 
 
+def fail_by(draft: Draft, cause: Cause, message: str) -> None:
+    """The job ends by the failure of one rank, which is remembered like that of any attempt."""
+    _remember(draft, cause)
+    draft.update(last_fault=_fault(draft, cause))
+    fail(draft, cause.reason, message)
+
+
 def fail(draft: Draft, reason: Reason, message: str) -> None:
     """The job ends without success; a terminal state stays."""
     draft.update(completion_time=times.at(draft.now), retry_after=None)
@@ -185,7 +192,7 @@ def _remember(draft: Draft, cause: Cause) -> None:
 
 
 def _account(draft: Draft) -> None:
-    """Count the restart, then see whether the budget or the lack of progress ends the job."""
+    """See whether the budget or the lack of progress ends the job; count the restart where it does not."""
     fault, status, policy = draft.status.last_fault, draft.status, draft.spec.restart
     if fault is None:
         return
@@ -194,20 +201,22 @@ def _account(draft: Draft) -> None:
     inside = [
         item for item in (*status.restart_times, entry) if draft.now - times.epoch(item.time) <= policy.window_seconds
     ]
-    draft.update(
-        restarts=status.restarts + charged,
-        fault_restarts=status.fault_restarts + (not charged),
-        restart_times=tuple(inside[-100:]),
-    )
     spent = sum(1 for item in inside if item.charged == charged)
     budget = policy.max_restarts if charged else policy.max_fault_restarts
     if spent > budget:
         which = "maxRestarts" if charged else "maxFaultRestarts"
         reason = Reason.RESTARTS_EXHAUSTED if charged else Reason.FAULT_RESTARTS_EXHAUSTED
         fail(draft, reason, f"{fault.message}; spec.restart.{which} allows {budget} inside the window")
-    elif charged and (stuck := _no_progress(draft)):
+        return
+    if charged and (stuck := _no_progress(draft)):
         fail(draft, Reason.NO_PROGRESS, stuck)
-    elif charged:
+        return
+    draft.update(
+        restarts=status.restarts + charged,
+        fault_restarts=status.fault_restarts + (not charged),
+        restart_times=tuple(inside[-100:]),
+    )
+    if charged:
         wait = min(policy.backoff.cap_seconds, policy.backoff.base_seconds * 2 ** min(30, spent - 1))
         draft.update(retry_after=times.at(draft.now + wait))
 

@@ -111,19 +111,20 @@ def _failed(draft: Draft) -> bool:
     pod = min(failed, key=lambda item: (_first_exit(item).finished, item.name))
     ended = _first_exit(pod)
     text = f"pod {pod.name} on node {pod.node} exited with code {ended.code} ({ended.reason or pod.reason or 'Error'})"
-    if ended.code in draft.spec.restart.non_retryable_exit_codes:
-        restart.fail(draft, Reason.NON_RETRYABLE_EXIT, f"{text}; spec.restart.nonRetryableExitCodes names it")
-        return True
+    final = ended.code in draft.spec.restart.non_retryable_exit_codes
     cause = Cause(
-        reason=Reason.POD_FAILED,
+        reason=Reason.NON_RETRYABLE_EXIT if final else Reason.POD_FAILED,
         message=text,
-        attribution=Attribution.PENDING,
+        attribution=Attribution.APPLICATION if final else Attribution.PENDING,
         seen=ended.finished or draft.now,
         node=pod.node,
         pod=pod,
         exit=ended,
     )
-    restart.restart(draft, cause)
+    if final:
+        restart.fail_by(draft, cause, f"{text}; spec.restart.nonRetryableExitCodes names it")
+    else:
+        restart.restart(draft, cause)
     return True
 
 

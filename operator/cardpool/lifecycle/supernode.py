@@ -79,7 +79,8 @@ def discover(
 def _stands(record: SupernodeRecord | None, domain: Domain) -> bool:
     if record is None or record.spec is None:
         return False
-    return record.spec.pool == domain.pool and common.to_wire(record.spec.selector) == dict(domain.selector)
+    wanted = common.LabelSelector.model_validate(domain.selector)
+    return record.spec.pool == domain.pool and record.spec.selector == wanted
 
 
 def leftovers(membership: Membership, supernodes: Mapping[str, SupernodeRecord]) -> list[DeleteSupernode]:

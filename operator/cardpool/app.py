@@ -67,7 +67,7 @@ class Vendors:
 
 
 def core(settings: Settings, vendors: Vendors) -> loop.Decide:
-    """The pure core with its arguments bound; the one place where the shell meets it."""
+    """The pure core with its arguments bound and what it remembers of derived values; the shell meets it only here."""
     bound = cycle.CycleSettings(resolver_image=settings.resolver_image)
     memory = cycle.Memory()
 

@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import typer
 from rich.console import Console
@@ -30,6 +30,7 @@ cli = typer.Typer(
 )
 
 T = TypeVar("T")
+WIDTH: Final = 240  # columns where the output is no terminal
 Output = Annotated[Literal["table", "json"], typer.Option("--output", "-o", help="table or json.")]
 Kubeconfig = Annotated[str | None, typer.Option(help="Path of a kubeconfig; default KUBECONFIG, else in-cluster.")]
 Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.")]
@@ -151,7 +152,7 @@ def _or_exit(work: Callable[[], T]) -> T:
 
 
 def _console() -> Console:
-    return Console(soft_wrap=True, highlight=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
 
 
 def main() -> None:

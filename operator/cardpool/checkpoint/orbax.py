@@ -19,7 +19,7 @@ STEP_METADATA: Final = "_CHECKPOINT_METADATA"
 TREE_METADATA: Final = "_METADATA"
 COMMITTED: Final = "commit_success.txt"
 _JSON: Final = (STEP_METADATA, TREE_METADATA, "_sharding", "zarr.json", ".zarray", ".zattrs", "_strings.json")
-_OWN: Final = re.compile(r"(^|/)(array_metadatas/process_\d+|ocdbt\.process_\d+/.*|d/[0-9a-f]{32})$")
+_BESIDE: Final = re.compile(r"(?:^|(?<=/))array_metadatas/process_\d+$")
 
 
 class Orbax:
@@ -43,15 +43,17 @@ class Orbax:
         metadata = folder.json(STEP_METADATA)
         if not isinstance(metadata, dict):
             raise Damage(Reason.BAD_MANIFEST, f"{STEP_METADATA} is no JSON object")
-        for item in _items(metadata):
+        for item, handler in _items(metadata).items():
             if not folder.names(item):
                 raise Damage(Reason.MISSING_FILE, f"item {item}")
+            if "JsonCheckpointHandler" in handler:
+                folder.json(f"{item}/metadata")
         for name in folder.sizes():
             if name.rsplit("/", 1)[-1] in _JSON or "/array_metadatas/" in f"/{name}":
                 folder.json(name)
+        for item in sorted(_tree_items(folder)):
+            _tree_has_data(folder, item)
         databases = [name.removesuffix(ocdbt.MANIFEST).rstrip("/") for name in _named(folder, ocdbt.MANIFEST)]
-        for tree in _named(folder, TREE_METADATA):
-            _tree_has_data(folder, tree.removesuffix(TREE_METADATA).rstrip("/"))
         try:
             for database in databases:
                 _database(folder, database)
@@ -61,9 +63,19 @@ class Orbax:
         return Proof(Level.LIGHT)
 
 
-def _items(metadata: Mapping[str, object]) -> list[str]:
+def _items(metadata: Mapping[str, object]) -> dict[str, str]:
+    """Items of the step and the handlers that saved them."""
     handlers = metadata.get("item_handlers")
-    return [name for name in handlers if isinstance(name, str)] if isinstance(handlers, dict) else []
+    found = handlers.items() if isinstance(handlers, dict) else ()
+    return {name: str(handler) for name, handler in found if isinstance(name, str)}
+
+
+def _tree_items(folder: Folder) -> set[str]:
+    """Items that hold a tree of arrays: those with its metadata, or with a file that is only written beside it."""
+    found = {name.removesuffix(TREE_METADATA) for name in _named(folder, TREE_METADATA)}
+    found |= {name.removesuffix("_sharding") for name in _named(folder, "_sharding")}
+    found |= {name[: match.start()] for name in folder.sizes() if (match := _BESIDE.search(name))}
+    return {item.rstrip("/") for item in found}
 
 
 def _named(folder: Folder, last: str) -> list[str]:
@@ -79,21 +91,36 @@ def _tree(folder: Folder, item: str) -> Mapping[str, object]:
 
 
 def _tree_has_data(folder: Folder, item: str) -> None:
-    """An item that says it keeps its arrays in an OCDBT database has one."""
-    if _tree(folder, item).get("use_ocdbt") is True and _arrays_of(_tree(folder, item)):
-        folder.size(f"{item}/{ocdbt.MANIFEST}" if item else ocdbt.MANIFEST)
+    """What the tree's own metadata says lies beside it is there: a database or plain arrays, and its strings."""
+    prefix = f"{item}/" if item else ""
+    folder.size(prefix + TREE_METADATA)
+    tree = _tree(folder, item)
+    arrays = _arrays_of(tree)
+    if "string" in _kinds(tree).values():
+        folder.size(f"{prefix}_strings.json")
+    if tree.get("use_ocdbt") is True and arrays:
+        folder.size(prefix + ocdbt.MANIFEST)
+    if tree.get("use_ocdbt") is False:
+        sizes = folder.sizes()
+        for name in arrays:
+            if not any(f"{prefix}{name}/{metadata}" in sizes for metadata in zarr.METADATA):
+                raise Damage(Reason.MISSING_FILE, f"array {name} has no metadata")
 
 
 def _arrays_of(tree: Mapping[str, object]) -> list[str]:
-    """Names of the stored arrays in an item's tree: its keys joined by dots."""
+    """Names of the stored arrays in an item's tree."""
+    return [name for name, kind in _kinds(tree).items() if kind in {"jax.Array", "np.ndarray", "scalar"}]
+
+
+def _kinds(tree: Mapping[str, object]) -> dict[str, object]:
+    """The kind of each leaf of the tree; leaves are named by their keys joined by dots."""
     entries = tree.get("tree_metadata")
-    names = []
+    kinds: dict[str, object] = {}
     for entry in entries.values() if isinstance(entries, dict) else ():
         keys, value = entry.get("key_metadata"), entry.get("value_metadata")
-        kind = value.get("value_type") if isinstance(value, dict) else None
-        if isinstance(keys, list) and kind in {"jax.Array", "np.ndarray", "scalar"}:
-            names.append(".".join(str(key.get("key")) for key in keys if isinstance(key, dict)))
-    return names
+        if isinstance(keys, list) and isinstance(value, dict):
+            kinds[".".join(str(key.get("key")) for key in keys if isinstance(key, dict))] = value.get("value_type")
+    return kinds
 
 
 def _database(folder: Folder, database: str) -> None:

@@ -1,9 +1,9 @@
 """One kind, listed and watched for ever, so that the mirror converges on what the API server holds.
 
 A list is built aside, page by page, and swapped in whole: what it lacks is gone, also where its deletion was missed.
-A watch goes on from the last resourceVersion that was applied; when that is too old, the list is made anew. Nothing
-ends the loop but its cancellation. An object that cannot be read is counted and set aside by its UID; the last good
-state of it stays.
+A watch goes on from the last resourceVersion that was applied; when that is too old, or streams from it stay silent,
+the list is made anew. Nothing ends the loop but its cancellation. An object that cannot be read is counted and set
+aside by its UID; the last good state of it stays.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _LOG: Final = logging.getLogger(__name__)
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 30.0
 _WATCH_SECONDS: Final = (240, 300)
+# A server whose history was set back keeps a watch from our later version open and says nothing, for ever.
+_SILENT_STREAMS: Final = 2
 _YIELD_EVERY: Final = 100
 _UNREADABLE: Final = (msgspec.DecodeError, ValueError, TypeError, KeyError)
 
@@ -79,6 +81,7 @@ class Reflector:
         self._page = page
         self._inactivity = inactivity
         self._pause = 0.0
+        self._silent = 0
 
     def age(self) -> float:
         """Return the seconds since the last page, event or bookmark; infinite before the first."""
@@ -97,7 +100,7 @@ class Reflector:
             except errors.ApiError as error:
                 self._failed(error, relist=error.code == 410, floor=error.retry_after)
             except errors.UnreachableError as error:
-                self._failed(error, relist=False)
+                self._failed(error, relist=self._silent >= _SILENT_STREAMS)
             except Exception as error:  # noqa: BLE001 - a mirror that stops silently is worse than any error
                 _LOG.exception("reflector failed, lists again", extra={"kind": self.kind.value})
                 self._failed(error, relist=True)
@@ -118,6 +121,7 @@ class Reflector:
     def _alive(self) -> None:
         self.last_seen = time.monotonic()
         self._pause = 0.0
+        self._silent = 0
 
     async def _list(self) -> None:
         """Fetch every page of one version of the collection, then swap; nothing is swapped where a page fails."""
@@ -139,6 +143,7 @@ class Reflector:
         self._mirror.replace(self.kind, prepared, version, present)
         self.quarantined = {uid: text for uid, text in self.quarantined.items() if uid in present}
         self.last_rv = version
+        self._silent = 0
         self.counters.lists += 1
         self.synced.set()
 
@@ -160,13 +165,16 @@ class Reflector:
         }
         self.counters.watches += 1
         started, applied = time.monotonic(), 0
-        async for line in self._api.lines(self._path, params, self._inactivity):
-            event = wire.EVENT.decode(line)
-            self._take(event)
-            self._alive()
-            applied += 1
-            if applied % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
+        try:
+            async for line in self._api.lines(self._path, params, self._inactivity):
+                event = wire.EVENT.decode(line)
+                self._take(event)
+                self._alive()
+                applied += 1
+                if applied % _YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
+        finally:
+            self._silent += not applied and time.monotonic() - started >= self._inactivity
         if not applied and time.monotonic() - started < 1.0:
             raise errors.UnreachableError(f"watch {self._path} ended at once")
 

@@ -42,33 +42,33 @@ def write(path: Path, user: dict[str, Any], cluster: dict[str, Any] | None = Non
 async def test_token(tmp_path: Path) -> None:
     """A token, the server and the context's namespace are read."""
     credentials = await auth.load(write(tmp_path / "config", {"token": "t-1"}, namespace="ops"))
-    assert ("https://api.example.com:6443", "ops", False, {"Authorization": "Bearer t-1"}) == (
+    assert (
         credentials.server,
         credentials.namespace,
         credentials.in_cluster,
         await credentials.headers(),
-    )
+    ) == ("https://api.example.com:6443", "ops", False, {"Authorization": "Bearer t-1"})
 
 
 async def test_namespace_defaults(tmp_path: Path) -> None:
     """A context without namespace means default; another context may be named."""
     path = write(tmp_path / "config", {"token": "t-1"})
-    assert "default" == (await auth.load(path)).namespace
-    assert "elsewhere" == (await auth.load(path, "other")).namespace
+    assert (await auth.load(path)).namespace == "default"
+    assert (await auth.load(path, "other")).namespace == "elsewhere"
 
 
 async def test_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """KUBECONFIG may name several files; those that are missing do not matter."""
     path = write(tmp_path / "config", {"token": "t-1"})
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/missing:{path}")
-    assert "https://api.example.com:6443" == (await auth.load()).server
+    assert (await auth.load()).server == "https://api.example.com:6443"
 
 
 async def test_basic_auth_and_no_verification(tmp_path: Path) -> None:
     """User and password make a Basic header; a cluster that is not to be verified gives such a context."""
     path = write(tmp_path / "config", {"username": "a", "password": "b"}, {"insecure-skip-tls-verify": True})
     credentials = await auth.load(path)
-    assert ({"Authorization": "Basic YTpi"}, True) == (await credentials.headers(), credentials.insecure)
+    assert (await credentials.headers(), credentials.insecure) == ({"Authorization": "Basic YTpi"}, True)
     context = credentials.ssl_context()
     assert context is not None
     assert not context.check_hostname
@@ -79,11 +79,11 @@ async def test_token_file_is_read_again(tmp_path: Path, monkeypatch: pytest.Monk
     token = tmp_path / "token"
     token.write_text("first\n")
     credentials = await auth.load(write(tmp_path / "config", {"tokenFile": str(token)}))
-    assert "Bearer first" == await credentials.authorization()
+    assert await credentials.authorization() == "Bearer first"
     token.write_text("second\n")
-    assert "Bearer first" == await credentials.authorization()
+    assert await credentials.authorization() == "Bearer first"
     monkeypatch.setattr(auth, "_REFRESH_SECONDS", -1.0)
-    assert "Bearer second" == await credentials.authorization()
+    assert await credentials.authorization() == "Bearer second"
 
 
 async def test_exec_plugin(tmp_path: Path) -> None:
@@ -91,12 +91,17 @@ async def test_exec_plugin(tmp_path: Path) -> None:
     answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "e-1"}}
     script = tmp_path / "plugin.py"
     script.write_text(f"print({json.dumps(json.dumps(answer))})")
-    run = {"apiVersion": answer["apiVersion"], "command": sys.executable, "args": [str(script)], "interactiveMode": "Never"}
+    run = {
+        "apiVersion": answer["apiVersion"],
+        "command": sys.executable,
+        "args": [str(script)],
+        "interactiveMode": "Never",
+    }
     credentials = await auth.load(write(tmp_path / "config", {"exec": run}))
-    assert "Bearer e-1" == await credentials.authorization()
+    assert await credentials.authorization() == "Bearer e-1"
     script.write_text(script.read_text().replace("e-1", "e-2"))
     await credentials.refresh()
-    assert "Bearer e-2" == await credentials.authorization()
+    assert await credentials.authorization() == "Bearer e-2"
 
 
 NOTHING = {

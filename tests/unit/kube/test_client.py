@@ -37,12 +37,12 @@ async def test_bodies_and_headers(server: scripted.Server, api: client.Client) -
     """Each verb sends its body, parameters and content type, and gives the raw answer back."""
     for verb in ("POST", "PUT", "PATCH", "PATCH", "DELETE", "GET"):
         server.say(verb, scripted.answer({"verb": verb}))
-    assert b'{"verb": "POST"}' == await api.post(PODS, {"a": 1})
+    assert await api.post(PODS, {"a": 1}) == b'{"verb": "POST"}'
     await api.put(f"{PODS}/a", b'{"a": 2}', lane=Lane.STATUS)
     await api.patch(f"{PODS}/a/status", [{"op": "test"}], content_type=client.JSON_PATCH)
     await api.apply(f"{PODS}/a", {"a": 3})
     await api.delete(f"{PODS}/a", uid="u-1", resource_version="7", grace=0, propagation="Foreground")
-    assert b'{"verb": "GET"}' == await api.get(f"{PODS}/a", params={"x": "y"})
+    assert await api.get(f"{PODS}/a", params={"x": "y"}) == b'{"verb": "GET"}'
     options = {
         "apiVersion": "v1",
         "kind": "DeleteOptions",
@@ -87,7 +87,7 @@ async def test_refusals(server: scripted.Server, api: client.Client, reply: Any,
         await api.post(PODS, {})
     error = caught.value
     assert expected == (error.code, error.reason, error.message, error.retry_after)
-    assert 1 == server.count("POST")
+    assert server.count("POST") == 1
 
 
 async def test_throttled_write_is_sent_again(server: scripted.Server, api: client.Client) -> None:
@@ -96,20 +96,20 @@ async def test_throttled_write_is_sent_again(server: scripted.Server, api: clien
     await api.post(PODS, {})
     first, second = server.of("POST")
     assert second.at - first.at >= 1.0
-    assert (1, True) == (api.stats[Lane.WRITE].throttled, api.stats[Lane.WRITE].limit < 48)
+    assert (api.stats[Lane.WRITE].throttled, api.stats[Lane.WRITE].limit < 48) == (1, True)
 
 
 async def test_reads_are_repeated(server: scripted.Server, api: client.Client) -> None:
     """A read is asked again after server errors and broken connections."""
     server.say("GET", scripted.status(503, "ServiceUnavailable"), scripted.dropped(), scripted.answer({"ok": 1}))
-    assert b'{"ok": 1}' == await api.get(f"{PODS}/a")
+    assert await api.get(f"{PODS}/a") == b'{"ok": 1}'
 
 
 async def test_a_missing_object_is_said_at_once(server: scripted.Server, api: client.Client) -> None:
     """404 is an answer."""
     with pytest.raises(errors.ApiError, match="404"):
         await api.get(f"{PODS}/a")
-    assert 1 == server.count("GET")
+    assert server.count("GET") == 1
 
 
 UNKNOWN = {
@@ -124,7 +124,7 @@ async def test_a_write_without_answer_is_unknown(server: scripted.Server, api: c
     server.say("POST", reply)
     with pytest.raises(errors.UnreachableError):
         await api.post(PODS, {}, timeout=0.2)
-    assert 1 == server.count("POST")
+    assert server.count("POST") == 1
 
 
 async def test_nobody_listens() -> None:
@@ -148,7 +148,7 @@ async def test_the_fence_stops_writes_only(server: scripted.Server) -> None:
                 await write
         await api.get(PODS)
         await api.put("/lease", {}, lane=Lane.LEASE)
-    assert ["GET", "PUT"] == [item.verb for item in server.asked]
+    assert [item.verb for item in server.asked] == ["GET", "PUT"]
 
 
 async def test_the_fence_is_asked_after_the_wait(server: scripted.Server) -> None:
@@ -167,7 +167,7 @@ async def test_the_fence_is_asked_after_the_wait(server: scripted.Server) -> Non
         await first
         with pytest.raises(errors.LeaseLostError):
             await second
-    assert 1 == server.count("POST")
+    assert server.count("POST") == 1
 
 
 async def test_lanes_bound_what_is_in_flight(server: scripted.Server) -> None:
@@ -181,7 +181,7 @@ async def test_lanes_bound_what_is_in_flight(server: scripted.Server) -> None:
         assert not any(task.done() and task.exception() for task in writes)
         assert server.count("POST") < 40
         await asyncio.gather(*writes)
-        assert 0 == api.stats[Lane.WRITE].in_flight
+        assert api.stats[Lane.WRITE].in_flight == 0
     assert server.most_in_flight <= 11
 
 
@@ -190,7 +190,7 @@ async def test_window_halves_and_grows() -> None:
     window = Window(16)
     window.throttle(0.05)
     window.throttle(0.05)
-    assert 8.0 == window.limit
+    assert window.limit == 8.0
     for _ in range(8):
         window.succeeded()
     assert 8.9 < window.limit <= 9.0
@@ -216,12 +216,15 @@ async def test_window_survives_cancellation() -> None:
     doomed.cancel()  # its turn has come, but it has not run yet
     with pytest.raises(asyncio.CancelledError):
         await doomed
-    assert (0, 0) == (window.in_flight, window.waiting)
+    assert (window.in_flight, window.waiting) == (0, 0)
 
 
 PATHS = {
     "node": (paths.item(Kind.NODE, "n1"), "/api/v1/nodes/n1"),
-    "status": (paths.by_key(Kind.JOB, "a/llm", "status"), "/apis/cardpool.dev/v1alpha1/namespaces/a/trainingjobs/llm/status"),
+    "status": (
+        paths.by_key(Kind.JOB, "a/llm", "status"),
+        "/apis/cardpool.dev/v1alpha1/namespaces/a/trainingjobs/llm/status",
+    ),
     "cluster": (paths.by_key(Kind.POOL, "main"), "/apis/cardpool.dev/v1alpha1/cardpools/main"),
     "all namespaces": (paths.collection(Kind.POD), "/api/v1/pods"),
     "one namespace": (paths.collection(Kind.POD, "a"), "/api/v1/namespaces/a/pods"),

@@ -27,18 +27,21 @@ def test_node() -> None:
     """A Node's record has canonical amounts, sorted taints and readiness with its time."""
     obj = objects.node("n1", cards=8, zone="a")
     obj["metadata"]["creationTimestamp"] = NOON
-    obj["spec"] = {"unschedulable": True, "taints": [{"key": "z", "effect": "NoExecute"}, {"key": "a", "value": "1", "effect": "NoSchedule"}]}
+    obj["spec"] = {
+        "unschedulable": True,
+        "taints": [{"key": "z", "effect": "NoExecute"}, {"key": "a", "value": "1", "effect": "NoSchedule"}],
+    }
     record: Any = convert.Converter().record(Kind.NODE, objects.typed(Kind.NODE, obj))
-    assert {"cpu": 64000, "memory": 256 * 2**30, "pods": 110, "example.com/card": 8} == record.allocatable
+    assert record.allocatable == {"cpu": 64000, "memory": 256 * 2**30, "pods": 110, "example.com/card": 8}
     assert (Taint("a", "1", "NoSchedule"), Taint("z", "", "NoExecute")) == record.taints
-    assert (True, True, NOON_EPOCH, NOON_EPOCH - 43200, {"zone": "a"}, False) == (
+    assert (
         record.unschedulable,
         record.ready,
         record.created,
         record.ready_since,
         record.labels,
         record.deleting,
-    )
+    ) == (True, True, NOON_EPOCH, NOON_EPOCH - 43200, {"zone": "a"}, False)
 
 
 def test_node_owned_labels() -> None:
@@ -81,7 +84,7 @@ def test_equal_requests_are_shared() -> None:
 def test_a_resize_counts_its_larger_side() -> None:
     """While a container shrinks, what it still holds counts."""
     allocated = [{"name": "main", "allocatedResources": {"cpu": "3"}}]
-    assert {"cpu": 3000, "example.com/card": 1} == pod_of(objects.pod("a", containerStatuses=allocated)).requests
+    assert pod_of(objects.pod("a", containerStatuses=allocated)).requests == {"cpu": 3000, "example.com/card": 1}
 
 
 def test_sidecar_and_overhead_of_a_live_pod() -> None:
@@ -93,7 +96,7 @@ def test_sidecar_and_overhead_of_a_live_pod() -> None:
     ]
     obj["spec"]["overhead"] = {"cpu": "100m"}
     obj["spec"]["resources"] = {"requests": {"memory": "4Gi"}}
-    assert {"cpu": 6100, "memory": 4 * 2**30, "example.com/card": 1} == pod_of(obj).requests
+    assert pod_of(obj).requests == {"cpu": 6100, "memory": 4 * 2**30, "example.com/card": 1}
 
 
 def condition(name: str, value: str, **more: str) -> dict[str, str]:
@@ -116,7 +119,7 @@ def test_pod_conditions() -> None:
             ],
         )
     )
-    assert ("job-1", "n1", True, NOON_EPOCH, NOON_EPOCH, NOON_EPOCH, "EvictionByEvictionAPI", "") == (
+    assert (
         record.owner,
         record.node,
         record.ready,
@@ -125,19 +128,19 @@ def test_pod_conditions() -> None:
         record.ready_at,
         record.disruption,
         record.scheduling,
-    )
+    ) == ("job-1", "n1", True, NOON_EPOCH, NOON_EPOCH, NOON_EPOCH, "EvictionByEvictionAPI", "")
 
 
 def test_pod_refused_by_the_scheduler() -> None:
     """The scheduler's message is kept while it refuses the pod."""
     refused = condition("PodScheduled", "False", reason="Unschedulable", message="0/3 nodes are available")
     record = pod_of(objects.pod("a", phase="Pending", conditions=[refused, condition("Ready", "False")]))
-    assert ("0/3 nodes are available", 0.0, 0.0, False) == (
+    assert (
         record.scheduling,
         record.scheduled_at,
         record.ready_at,
         record.ready,
-    )
+    ) == ("0/3 nodes are available", 0.0, 0.0, False)
 
 
 def test_exits() -> None:
@@ -172,14 +175,14 @@ def test_message_tail_cuts_whole_characters() -> None:
     """A tail of at most 1 KiB never begins in the middle of a character."""
     ended = {"exitCode": 1, "message": "é" * 1000 + "!"}
     record = pod_of(objects.pod("a", containerStatuses=[{"name": "main", "state": {"terminated": ended}}]))
-    assert "é" * 511 + "!" == record.exits[0].message
+    assert record.exits[0].message == "é" * 511 + "!"
 
 
 def test_the_resolver_keeps_its_whole_report() -> None:
     """A resolver pod's termination message is data and is not cut."""
     obj = objects.pod("a", containerStatuses=[{"name": "resolver", "state": {"terminated": {"message": "r" * 4000}}}])
     obj["metadata"]["labels"] = {names.LABEL_ROLE: names.ROLE_RESOLVER}
-    assert "r" * 4000 == pod_of(obj).exits[0].message
+    assert pod_of(obj).exits[0].message == "r" * 4000
 
 
 def test_devices_in_any_order() -> None:
@@ -219,12 +222,15 @@ def test_nulls_everywhere() -> None:
     obj = objects.pod("a", conditions=None, containerStatuses=None, reason=None, message=None)
     obj["metadata"].update(labels=None, ownerReferences=None)
     obj["spec"].update(initContainers=None, overhead=None)
-    assert ({}, "", ()) == (pod_of(obj).labels, pod_of(obj).owner, pod_of(obj).exits)
+    assert (pod_of(obj).labels, pod_of(obj).owner, pod_of(obj).exits) == ({}, "", ())
 
 
 BAD_SPECS: dict[str, tuple[Any, str]] = {
     "wrong type": ({"pool": 7}, "spec.pool: "),
-    "in a list": ({"pool": "main", "groups": [{"name": "w", "replicas": "x", "template": {}}]}, "spec.groups[0].replicas: "),
+    "in a list": (
+        {"pool": "main", "groups": [{"name": "w", "replicas": "x", "template": {}}]},
+        "spec.groups[0].replicas: ",
+    ),
     "not an object": ([], "spec: "),
     "absent": (None, "spec: "),
 }
@@ -291,19 +297,19 @@ def test_supernode_discovered_and_owned() -> None:
         labels={names.LABEL_DISCOVERED: "true"},
         ownerReferences=[{"uid": "other"}, {"uid": "pool-1", "controller": True}],
     )
-    assert (True, "pool-1") == (record.discovered, record.owner)
+    assert (record.discovered, record.owner) == (True, "pool-1")
 
 
 def test_priority_class_defaults() -> None:
     """An absent preemption policy is Kubernetes' default."""
     obj = {"metadata": objects.meta("high"), "value": 1000}
     record: Any = convert.Converter().record(Kind.PRIORITY_CLASS, objects.typed(Kind.PRIORITY_CLASS, obj))
-    assert ("high", 1000, "PreemptLowerPriority", False) == (
+    assert (
         record.name,
         record.value,
         record.preemption_policy,
         record.global_default,
-    )
+    ) == ("high", 1000, "PreemptLowerPriority", False)
 
 
 def test_a_bad_quantity_is_no_record() -> None:

@@ -120,11 +120,11 @@ async def test_the_first_leads_and_the_second_waits(leases: Leases, start: Any) 
     await first.elector.acquired.wait()
     second = start("second")
     await scripted.until(lambda: len(leases.writes) >= 6)
-    assert (True, False, False) == (
+    assert (
         first.elector.surely_ours(),
         second.elector.surely_ours(),
         second.elector.acquired.is_set(),
-    )
+    ) == (True, False, False)
     assert {"first"} == {spec["holderIdentity"] for spec in leases.writes}
     assert ("first", math.inf) == (second.elector.holder, second.elector.age())
     assert first.elector.age() < 1.6
@@ -139,18 +139,20 @@ async def test_release_hands_over_at_once(leases: Leases, start: Any) -> None:
     await first.stop()
     assert not first.elector.surely_ours()
     await asyncio.wait_for(second.elector.acquired.wait(), 2.0)
-    assert ("second", 1) == (leases.writes[-1]["holderIdentity"], leases.writes[-1]["leaseTransitions"])
-    assert "" == next(spec for spec in leases.writes if spec["holderIdentity"] != "first")["holderIdentity"]
+    assert (leases.writes[-1]["holderIdentity"], leases.writes[-1]["leaseTransitions"]) == ("second", 1)
+    assert next(spec for spec in leases.writes if spec["holderIdentity"] != "first")["holderIdentity"] == ""
 
 
 async def test_a_dead_holder_is_waited_out(leases: Leases, start: Any) -> None:
     """A Lease that nobody renews is free once its duration went by on our own clock, whatever its times say."""
-    leases.write(holderIdentity="ghost", leaseDurationSeconds=1, renewTime="2999-01-01T00:00:00.000000Z", leaseTransitions=4)
+    leases.write(
+        holderIdentity="ghost", leaseDurationSeconds=1, renewTime="2999-01-01T00:00:00.000000Z", leaseTransitions=4
+    )
     began = asyncio.get_running_loop().time()
     elector = start("late").elector
     await asyncio.wait_for(elector.acquired.wait(), 3.0)
     assert asyncio.get_running_loop().time() - began >= 1.0
-    assert ("late", 5) == (leases.writes[0]["holderIdentity"], leases.writes[0]["leaseTransitions"])
+    assert (leases.writes[0]["holderIdentity"], leases.writes[0]["leaseTransitions"]) == ("late", 5)
 
 
 async def test_a_renewed_lease_is_not_taken(leases: Leases, start: Any) -> None:
@@ -160,7 +162,7 @@ async def test_a_renewed_lease_is_not_taken(leases: Leases, start: Any) -> None:
     for _ in range(8):
         await asyncio.sleep(0.2)
         leases.write(renewTime="x")
-    assert (False, []) == (elector.acquired.is_set(), leases.writes)
+    assert (elector.acquired.is_set(), leases.writes) == (False, [])
 
 
 async def test_a_holder_proved_dead_is_not_waited_for(leases: Leases, start: Any) -> None:
@@ -176,10 +178,10 @@ async def test_foreign_takeover_ends_leading(leases: Leases, start: Any) -> None
     await first.elector.acquired.wait()
     leases.write(holderIdentity="usurper")
     await asyncio.wait_for(first.task, 2.0)
-    assert (True, False) == (first.elector.lost.is_set(), first.elector.surely_ours())
+    assert (first.elector.lost.is_set(), first.elector.surely_ours()) == (True, False)
     with pytest.raises(errors.LeaseLostError):
         first.elector.check()
-    assert "usurper" == (leases.spec or {})["holderIdentity"]
+    assert (leases.spec or {})["holderIdentity"] == "usurper"
 
 
 async def test_a_conflict_with_ourselves_goes_on(leases: Leases, start: Any) -> None:
@@ -189,7 +191,7 @@ async def test_a_conflict_with_ourselves_goes_on(leases: Leases, start: Any) -> 
     leases.lose_answers = 1
     before = len(leases.writes)
     await scripted.until(lambda: len(leases.writes) >= before + 4)
-    assert (True, False) == (first.elector.surely_ours(), first.elector.lost.is_set())
+    assert (first.elector.surely_ours(), first.elector.lost.is_set()) == (True, False)
 
 
 async def test_two_candidates_one_winner(leases: Leases, start: Any) -> None:
@@ -198,8 +200,8 @@ async def test_two_candidates_one_winner(leases: Leases, start: Any) -> None:
     many = [start(f"candidate-{number}") for number in range(5)]
     await scripted.until(lambda: any(one.elector.acquired.is_set() for one in many))
     await scripted.until(lambda: len(leases.writes) >= 5)
-    assert 1 == sum(one.elector.surely_ours() for one in many)
-    assert 1 == len({spec["holderIdentity"] for spec in leases.writes})
+    assert sum(one.elector.surely_ours() for one in many) == 1
+    assert len({spec["holderIdentity"] for spec in leases.writes}) == 1
 
 
 async def test_an_unreachable_server_ends_leading(leases: Leases, start: Any) -> None:
@@ -208,7 +210,7 @@ async def test_an_unreachable_server_ends_leading(leases: Leases, start: Any) ->
     await first.elector.acquired.wait()
     leases.down = True
     await asyncio.wait_for(first.task, 3.0)
-    assert (True, False) == (first.elector.lost.is_set(), first.elector.surely_ours())
+    assert (first.elector.lost.is_set(), first.elector.surely_ours()) == (True, False)
 
 
 async def test_a_pause_fences_before_anything_runs(leases: Leases, start: Any) -> None:
@@ -241,7 +243,7 @@ async def test_the_time_of_a_renewal_is_its_start(leases: Leases, start: Any) ->
     await first.elector.acquired.wait()
     api.put = slow
     await first.elector._turn()
-    assert (5.0, 5.0) == (now, first.elector.age())
+    assert (now, first.elector.age()) == (5.0, 5.0)
 
 
 BAD_TIMES = {"deadline after the end": (15.0, 14.5, 2.0), "retry after the deadline": (15.0, 10.0, 10.0)}
@@ -268,8 +270,8 @@ def test_only_the_surely_dead_are_dead() -> None:
     start = identity._start(child.pid)
     other = own.replace(f"-{os.getpid()}-{identity._start(os.getpid())}", f"-{child.pid}-{start}")
     reused = other.removesuffix(str(start)) + "7"
-    assert (False, False, True) == tuple(identity.is_surely_dead(who) for who in (own, other, reused))
+    assert tuple(identity.is_surely_dead(who) for who in (own, other, reused)) == (False, False, True)
     child.communicate(b"\n")
     assert identity.is_surely_dead(other)
     strangers = ["", "pod-7_abcdef", other.replace(f"_{identity._boot()}", "_000000000000")]
-    assert [False] * 3 == [identity.is_surely_dead(who) for who in strangers]
+    assert [identity.is_surely_dead(who) for who in strangers] == [False] * 3

@@ -42,7 +42,9 @@ def test_parse(text: str, value: Fraction) -> None:
     assert value == quantity.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "Gi", "1 Gi", "1Gi ", "1KI", "1ki", "1K", "1mi", "1e", "1e3Gi", "--1", "0x10", "1,5", "٣"])
+@pytest.mark.parametrize(
+    "text", ["", "Gi", "1 Gi", "1Gi ", "1KI", "1ki", "1K", "1mi", "1e", "1e3Gi", "--1", "0x10", "1,5", "٣"]
+)
 def test_parse_refuses(text: str) -> None:
     """What is no quantity is refused, with the text in the message."""
     with pytest.raises(ValueError, match="quantity"):

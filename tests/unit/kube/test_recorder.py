@@ -51,7 +51,7 @@ async def test_one_event(server: scripted.Server, api: client.Client) -> None:
     async with running(events):
         say(events, warning=True, action="Place", resource_version="7")
     asked = server.asked[0]
-    assert ("/apis/events.k8s.io/v1/namespaces/team-a/events", 1) == (asked.path, events.posted)
+    assert (asked.path, events.posted) == ("/apis/events.k8s.io/v1/namespaces/team-a/events", 1)
     body = asked.body
     assert body["metadata"]["name"].startswith("llm.")
     assert body["eventTime"].endswith("Z")
@@ -81,10 +81,10 @@ async def test_cluster_objects_report_to_default(server: scripted.Server, api: c
     events = recorder.Recorder(api, "pod-1")
     async with running(events):
         events.record(Kind.POOL, "main", "u-2", "Ready", "48 supernodes")
-    assert ("/apis/events.k8s.io/v1/namespaces/default/events", "default") == (
+    assert (
         server.asked[0].path,
         server.asked[0].body["metadata"]["namespace"],
-    )
+    ) == ("/apis/events.k8s.io/v1/namespaces/default/events", "default")
 
 
 async def test_repeats_become_a_series(server: scripted.Server, api: client.Client) -> None:
@@ -114,7 +114,7 @@ async def test_repeats_before_the_first_is_written(server: scripted.Server, api:
         say(events)
     async with running(events):
         pass
-    assert [("POST", 5)] == [(item.verb, item.body["series"]["count"]) for item in server.asked]
+    assert [(item.verb, item.body["series"]["count"]) for item in server.asked] == [("POST", 5)]
 
 
 async def test_an_expired_event_is_made_again(server: scripted.Server, api: client.Client) -> None:
@@ -126,7 +126,7 @@ async def test_an_expired_event_is_made_again(server: scripted.Server, api: clie
         say(events)
         await events.drain(3.0)
         say(events)
-    assert ["POST", "PATCH", "POST"] == [item.verb for item in server.asked]
+    assert [item.verb for item in server.asked] == ["POST", "PATCH", "POST"]
 
 
 async def test_the_window_ends(api: client.Client) -> None:
@@ -138,7 +138,7 @@ async def test_the_window_ends(api: client.Client) -> None:
     say(events)
     now = 601.0
     say(events)
-    assert (1, 2) == (events.merged, events._queue.qsize())
+    assert (events.merged, events._queue.qsize()) == (1, 2)
 
 
 async def test_one_object_cannot_flood(api: client.Client) -> None:
@@ -147,12 +147,12 @@ async def test_one_object_cannot_flood(api: client.Client) -> None:
     events = recorder.Recorder(api, "pod-1", clock=lambda: now, burst=3, refill_seconds=30)
     for number in range(10):
         say(events, f"message {number}")
-    assert (7, 3) == (events.dropped, events._queue.qsize())
+    assert (events.dropped, events._queue.qsize()) == (7, 3)
     say(events, uid="u-2")
-    assert (7, 4) == (events.dropped, events._queue.qsize())
+    assert (events.dropped, events._queue.qsize()) == (7, 4)
     now = 30.0
     say(events, "later")
-    assert (7, 5) == (events.dropped, events._queue.qsize())
+    assert (events.dropped, events._queue.qsize()) == (7, 5)
 
 
 async def test_a_full_queue_drops_and_never_waits(api: client.Client) -> None:
@@ -160,7 +160,7 @@ async def test_a_full_queue_drops_and_never_waits(api: client.Client) -> None:
     events = recorder.Recorder(api, "pod-1", capacity=5)
     for number in range(8):
         say(events, uid=f"u-{number}")
-    assert (3, 5) == (events.dropped, events._queue.qsize())
+    assert (events.dropped, events._queue.qsize()) == (3, 5)
 
 
 async def test_refused_events_are_counted(server: scripted.Server, api: client.Client) -> None:
@@ -171,7 +171,7 @@ async def test_refused_events_are_counted(server: scripted.Server, api: client.C
         say(events, "first")
         await events.drain(3.0)
         say(events, "second")
-    assert (1, 1) == (events.posted, events.dropped)
+    assert (events.posted, events.dropped) == (1, 1)
 
 
 async def test_long_notes_are_cut(server: scripted.Server, api: client.Client) -> None:

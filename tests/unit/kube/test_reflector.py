@@ -61,7 +61,7 @@ async def test_pages_then_watch(server: scripted.Server) -> None:
     async with reflecting(server, **options) as (watcher, mirror):
         await scripted.until(lambda: len(names_of(mirror)) == 3)
         assert watcher.synced.is_set()
-        assert ("11", 1, 1) == (watcher.last_rv, watcher.counters.lists, watcher.counters.events)
+        assert (watcher.last_rv, watcher.counters.lists, watcher.counters.events) == ("11", 1, 1)
         assert watcher.age() < 3.0
     first, second = server.of("LIST")
     watch = server.of("WATCH")[0]
@@ -86,10 +86,10 @@ async def test_nothing_is_synced_before_the_last_page(server: scripted.Server) -
     server.say("LIST", scripted.page([objects.pod("a", 3)], 10, "next"), wait)
     async with reflecting(server) as (watcher, mirror):
         await scripted.until(lambda: server.count("LIST") == 2)
-        assert ([], False) == (names_of(mirror), watcher.synced.is_set())
+        assert (names_of(mirror), watcher.synced.is_set()) == ([], False)
         gate.set()
         await scripted.until(watcher.synced.is_set)
-        assert ["a"] == names_of(mirror)
+        assert names_of(mirror) == ["a"]
 
 
 async def test_list_dropped_in_the_middle(server: scripted.Server) -> None:
@@ -98,7 +98,7 @@ async def test_list_dropped_in_the_middle(server: scripted.Server) -> None:
     server.say("LIST", scripted.page([objects.pod("a", 3), objects.pod("b", 4)], 12))
     async with reflecting(server) as (watcher, mirror):
         await scripted.until(watcher.synced.is_set)
-        assert (["a", "b"], "12", 1) == (names_of(mirror), watcher.last_rv, watcher.counters.errors)
+        assert (names_of(mirror), watcher.last_rv, watcher.counters.errors) == (["a", "b"], "12", 1)
 
 
 async def test_expired_continue_token(server: scripted.Server) -> None:
@@ -107,10 +107,10 @@ async def test_expired_continue_token(server: scripted.Server) -> None:
     server.say("LIST", scripted.page([objects.pod("b", 11)], 12))
     async with reflecting(server) as (watcher, mirror):
         await scripted.until(watcher.synced.is_set)
-        assert (["b"], [None, "next", None]) == (
+        assert (
             names_of(mirror),
             [item.query.get("continue") for item in server.of("LIST")],
-        )
+        ) == (["b"], [None, "next", None])
 
 
 EXPIRIES = {
@@ -128,9 +128,9 @@ async def test_expired_watch_finds_missed_deletions(server: scripted.Server, exp
     server.say("LIST", scripted.page([objects.pod("b", 4), objects.pod("c", 95)], 99))
     async with reflecting(server) as (watcher, mirror):
         await scripted.until(lambda: watcher.counters.lists == 2)
-        assert (["b", "c"], 1) == (names_of(mirror), watcher.counters.relists)
+        assert (names_of(mirror), watcher.counters.relists) == (["b", "c"], 1)
         await scripted.until(lambda: server.count("WATCH") == 2)
-        assert "99" == server.of("WATCH")[-1].query["resourceVersion"]
+        assert server.of("WATCH")[-1].query["resourceVersion"] == "99"
 
 
 ENDS = {"properly closed": "close", "dropped": "drop"}
@@ -144,10 +144,10 @@ async def test_watch_goes_on_after_its_end(server: scripted.Server, end: str) ->
     server.say("WATCH", scripted.stream(scripted.event("ADDED", objects.pod("b", 12))))
     async with reflecting(server) as (watcher, mirror):
         await scripted.until(lambda: names_of(mirror) == ["a", "b"])
-        assert (1, ["10", "11"]) == (
+        assert (
             watcher.counters.lists,
             [item.query["resourceVersion"] for item in server.of("WATCH")],
-        )
+        ) == (1, ["10", "11"])
 
 
 async def test_event_cut_in_two_is_not_applied(server: scripted.Server) -> None:
@@ -158,10 +158,10 @@ async def test_event_cut_in_two_is_not_applied(server: scripted.Server) -> None:
     server.say("WATCH", scripted.stream(line[:50], line[50:]))
     async with reflecting(server) as (watcher, mirror):
         await scripted.until(lambda: names_of(mirror) == ["a", "b"])
-        assert (["10", "11"], 0) == (
+        assert (
             [item.query["resourceVersion"] for item in server.of("WATCH")],
             watcher.counters.malformed,
-        )
+        ) == (["10", "11"], 0)
 
 
 async def test_duplicate_and_out_of_order_events(server: scripted.Server) -> None:
@@ -172,7 +172,7 @@ async def test_duplicate_and_out_of_order_events(server: scripted.Server) -> Non
     server.say("WATCH", scripted.stream(*events, scripted.event("ADDED", objects.pod("z", 16))))
     async with reflecting(server) as (_, mirror):
         await scripted.until(lambda: "z" in names_of(mirror))
-        assert "n2" == mirror.get(Kind.POD, "team-a/a").node
+        assert mirror.get(Kind.POD, "team-a/a").node == "n2"
 
 
 async def test_recreated_under_the_same_name(server: scripted.Server) -> None:
@@ -188,7 +188,7 @@ async def test_recreated_under_the_same_name(server: scripted.Server) -> None:
     )
     async with reflecting(server) as (watcher, mirror):
         await scripted.until(lambda: watcher.counters.events == 3)
-        assert "second" == mirror.uid(Kind.POD, "team-a/a")
+        assert mirror.uid(Kind.POD, "team-a/a") == "second"
 
 
 async def test_bookmarks_only(server: scripted.Server) -> None:
@@ -197,11 +197,11 @@ async def test_bookmarks_only(server: scripted.Server) -> None:
     server.say("WATCH", scripted.stream(scripted.bookmark(20), scripted.bookmark(30), end="close"))
     async with reflecting(server) as (watcher, _):
         await scripted.until(lambda: server.count("WATCH") == 2)
-        assert ("30", 2, 1) == (
+        assert (
             server.of("WATCH")[-1].query["resourceVersion"],
             watcher.counters.bookmarks,
             watcher.counters.lists,
-        )
+        ) == ("30", 2, 1)
 
 
 async def test_silence_is_a_break(server: scripted.Server) -> None:
@@ -211,7 +211,19 @@ async def test_silence_is_a_break(server: scripted.Server) -> None:
     server.say("WATCH", scripted.stream(scripted.event("ADDED", objects.pod("a", 21))))
     async with reflecting(server, inactivity=0.1) as (watcher, mirror):
         await scripted.until(lambda: names_of(mirror) == ["a"])
-        assert ("20", 1) == (server.of("WATCH")[1].query["resourceVersion"], watcher.counters.lists)
+        assert (server.of("WATCH")[1].query["resourceVersion"], watcher.counters.lists) == ("20", 1)
+
+
+async def test_repeated_silence_lists_again(server: scripted.Server) -> None:
+    """A server that was set back to an older state says nothing to a watch from the future: the list tells."""
+    server.say("LIST", scripted.page([objects.pod("a", 90), objects.pod("b", 91)], 100))
+    server.say("LIST", scripted.page([objects.pod("a", 40)], 50))
+    async with reflecting(server, inactivity=0.1) as (watcher, mirror):
+        await scripted.until(lambda: watcher.counters.lists == 2)
+        assert (
+            names_of(mirror),
+            [item.query["resourceVersion"] for item in server.of("WATCH")][:2],
+        ) == (["a"], ["100", "100"])
 
 
 BAD_POD = {**objects.pod("bad", 12), "spec": {"containers": "none"}}
@@ -229,9 +241,9 @@ async def test_malformed_object_in_the_stream(server: scripted.Server, bad: Any)
     server.say("WATCH", scripted.stream(scripted.event("MODIFIED", objects.pod("bad", 14, on="n1"))))
     async with reflecting(server) as (watcher, mirror):
         await scripted.until(lambda: names_of(mirror) == ["bad", "good"])
-        assert (1, 1) == (watcher.counters.malformed, watcher.counters.lists)
+        assert (watcher.counters.malformed, watcher.counters.lists) == (1, 1)
         await scripted.until(lambda: mirror.get(Kind.POD, "team-a/bad").node == "n1")
-        assert {} == watcher.quarantined
+        assert watcher.quarantined == {}
 
 
 async def test_malformed_object_in_a_list(server: scripted.Server) -> None:
@@ -241,7 +253,7 @@ async def test_malformed_object_in_a_list(server: scripted.Server) -> None:
     server.say("LIST", scripted.page([BAD_POD, objects.pod("b", 16)], 20))
     async with reflecting(server) as (watcher, mirror):
         await scripted.until(lambda: watcher.counters.lists == 2)
-        assert (["b", "bad"], ["uid-bad"]) == (names_of(mirror), list(watcher.quarantined))
+        assert (names_of(mirror), list(watcher.quarantined)) == (["b", "bad"], ["uid-bad"])
 
 
 async def test_an_unreadable_object_can_be_deleted(server: scripted.Server) -> None:
@@ -250,7 +262,7 @@ async def test_an_unreadable_object_can_be_deleted(server: scripted.Server) -> N
     server.say("WATCH", scripted.stream(scripted.event("DELETED", BAD_POD)))
     async with reflecting(server) as (watcher, mirror):
         await scripted.until(lambda: watcher.counters.events == 1)
-        assert [] == names_of(mirror)
+        assert names_of(mirror) == []
 
 
 async def test_huge_object(server: scripted.Server) -> None:
@@ -272,18 +284,20 @@ async def test_throttled_watch_obeys_retry_after(server: scripted.Server) -> Non
         await scripted.until(lambda: names_of(mirror) == ["a"], 5.0)
         first, second = server.of("WATCH")
         assert second.at - first.at >= 1.0
-        assert 1 == watcher.counters.lists
+        assert watcher.counters.lists == 1
 
 
 async def test_errors_never_end_it(server: scripted.Server) -> None:
     """Refusals, garbage and server errors in any order only cost time."""
-    server.say("LIST", scripted.status(500, "InternalError"), scripted.status(403, "Forbidden"), scripted.answer(b"<html>"))
+    server.say(
+        "LIST", scripted.status(500, "InternalError"), scripted.status(403, "Forbidden"), scripted.answer(b"<html>")
+    )
     server.say("LIST", scripted.page([objects.pod("a", 5)], 10))
     server.say("WATCH", scripted.status(503, "ServiceUnavailable"), scripted.stream(b"not json\n"))
     server.say("LIST", scripted.page([objects.pod("b", 15)], 20))
     async with reflecting(server) as (watcher, mirror):
         await scripted.until(lambda: names_of(mirror) == ["b"])
-        assert "" != watcher.problem
+        assert watcher.problem != ""
 
 
 async def test_a_standing_error_backs_off(server: scripted.Server) -> None:

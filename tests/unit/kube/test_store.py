@@ -33,9 +33,7 @@ def play(mirror: store.Mirror, *steps: Step) -> None:
 def held(mirror: store.Mirror) -> dict[str, tuple[str, str, str]]:
     """What the mirror holds: UID, version and node of each pod."""
     world = mirror.freeze(0.0)
-    return {
-        key: (pod.uid, mirror.resource_version(Kind.POD, key), pod.node) for key, pod in sorted(world.pods.items())
-    }
+    return {key: (pod.uid, mirror.resource_version(Kind.POD, key), pod.node) for key, pod in sorted(world.pods.items())}
 
 
 A = "team-a/a"
@@ -158,8 +156,8 @@ def test_any_order_of_echoes_ends_alike() -> None:
     for order in itertools.permutations(life):
         mirror = store.Mirror()
         play(mirror, *order)
-        assert {} == held(mirror)
-        assert {} == mirror.freeze(0.0).pods_by_node
+        assert held(mirror) == {}
+        assert mirror.freeze(0.0).pods_by_node == {}
 
 
 def test_heartbeats_wake_nobody() -> None:
@@ -187,11 +185,11 @@ def test_snapshots_are_shared_and_never_change() -> None:
     play(mirror, ("ADDED", objects.pod("b", 2, owner="job-1", on="n1")), ("DELETED", objects.pod("a", 3)))
     second = mirror.freeze(2.0)
     assert first.nodes is second.nodes
-    assert (["team-a/a"], ["team-a/b"]) == (list(first.pods), list(second.pods))
-    assert (["a"], ["b"]) == (
+    assert (list(first.pods), list(second.pods)) == (["team-a/a"], ["team-a/b"])
+    assert (
         [pod.name for pod in first.pods_by_owner["job-1"]],
         [pod.name for pod in second.pods_by_node["n1"]],
-    )
+    ) == (["a"], ["b"])
 
 
 def test_indexes_follow_the_pods() -> None:
@@ -204,10 +202,10 @@ def test_indexes_follow_the_pods() -> None:
         ("MODIFIED", objects.pod("b", 3, owner="job-1", on="n2")),
     )
     world = mirror.freeze(0.0)
-    assert {"job-1": ["a", "b"]} == {uid: [pod.name for pod in pods] for uid, pods in world.pods_by_owner.items()}
-    assert {"n1": ["a"], "n2": ["b"]} == {name: [pod.name for pod in pods] for name, pods in world.pods_by_node.items()}
+    assert {uid: [pod.name for pod in pods] for uid, pods in world.pods_by_owner.items()} == {"job-1": ["a", "b"]}
+    assert {name: [pod.name for pod in pods] for name, pods in world.pods_by_node.items()} == {"n1": ["a"], "n2": ["b"]}
     play(mirror, ("DELETED", objects.pod("a", 4)))
-    assert ["n2"] == list(mirror.freeze(0.0).pods_by_node)
+    assert list(mirror.freeze(0.0).pods_by_node) == ["n2"]
 
 
 def test_overlay_of_a_deletion_marks_the_pod() -> None:
@@ -225,7 +223,7 @@ def test_overlay_ignores_a_status_answer() -> None:
     mirror = store.Mirror()
     play(mirror, ("ADDED", objects.pod("a", 5)))
     assert mirror.overlay(Kind.POD, b'{"kind": "Status", "status": "Success", "metadata": {}}') is None
-    assert {A: ("uid-a", "5", "")} == held(mirror)
+    assert held(mirror) == {A: ("uid-a", "5", "")}
 
 
 def test_a_settled_job_leaves_the_mirror() -> None:
@@ -235,17 +233,20 @@ def test_a_settled_job_leaves_the_mirror() -> None:
     settled = objects.job("llm", 6, status={"settled": True})
     assert mirror.overlay(Kind.JOB, objects.raw(settled)) is None
     mirror.apply(Kind.JOB, "MODIFIED", objects.typed(Kind.JOB, objects.job("llm", 5)))
-    assert {} == mirror.freeze(0.0).jobs
+    assert mirror.freeze(0.0).jobs == {}
 
 
 def test_foreign_config_maps_are_not_overlaid() -> None:
     """A ConfigMap outside the reflector's selection would never be corrected, so it is not held."""
     mirror = store.Mirror()
     plain = {"metadata": objects.meta("hosts", namespace="team-a"), "data": {"hostfile": "a"}}
-    vendor = {"metadata": objects.meta("maker", namespace="team-a", labels={LABEL_VENDORS: ""}), "data": {"a.yaml": "x"}}
+    vendor = {
+        "metadata": objects.meta("maker", namespace="team-a", labels={LABEL_VENDORS: ""}),
+        "data": {"a.yaml": "x"},
+    }
     mirror.overlay(Kind.CONFIG_MAP, objects.raw(plain))
     mirror.overlay(Kind.CONFIG_MAP, objects.raw(vendor))
-    assert {"team-a/maker": {"a.yaml": "x"}} == {key: item.data for key, item in mirror.config_maps().items()}
+    assert {key: item.data for key, item in mirror.config_maps().items()} == {"team-a/maker": {"a.yaml": "x"}}
 
 
 def test_namespaces_show_their_labels() -> None:
@@ -253,7 +254,7 @@ def test_namespaces_show_their_labels() -> None:
     mirror = store.Mirror()
     obj = {"metadata": objects.meta("team-a", labels={"team": "research"})}
     mirror.apply(Kind.NAMESPACE, "ADDED", objects.typed(Kind.NAMESPACE, obj))
-    assert {"team-a": {"team": "research"}} == mirror.freeze(0.0).namespaces
+    assert mirror.freeze(0.0).namespaces == {"team-a": {"team": "research"}}
 
 
 def test_graves_are_bounded() -> None:

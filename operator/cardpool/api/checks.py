@@ -50,7 +50,7 @@ def job_name(name: str) -> Iterator[str]:
 
 def group(spec: Group) -> Iterator[str]:
     """Problems of one group."""
-    sizes = [spec.replicas, *(variant.replicas for variant in spec.variants if variant.replicas)]
+    sizes = _sizes(spec)
     if spec.min_replicas and spec.min_replicas > min(sizes):
         yield "minReplicas must not be more than replicas"
     yield from template(spec.template, spec.container)
@@ -61,7 +61,7 @@ def group(spec: Group) -> Iterator[str]:
 
 
 def divide(blocks: Sequence[Block], sizes: Sequence[int], path: str) -> Iterator[str]:
-    """Problems of blocks: each divides the one before, and all sizes that the gang or group can have."""
+    """Problems of blocks: each divides the one before and all of the sizes."""
     for wide, narrow in itertools.pairwise(blocks):
         if wide.pods % narrow.pods:
             yield f"{path}: each block must divide the one before"
@@ -72,20 +72,21 @@ def divide(blocks: Sequence[Block], sizes: Sequence[int], path: str) -> Iterator
 
 def job(spec: TrainingJobSpec) -> Iterator[str]:
     """Problems of the job over all groups."""
-    profiles = {variant.profile for part in spec.groups for variant in part.variants}
-    sizes = [spec.pods, *(sum(_replicas(part, profile) for part in spec.groups) for profile in sorted(profiles))]
-    if max(sizes) > GANG_PODS_MAX:
-        yield f"groups: a gang has at most {GANG_PODS_MAX} pods"
+    largest = sum(max(_sizes(part)) for part in spec.groups)
+    if largest > GANG_PODS_MAX:
+        yield f"groups: a gang has at most {GANG_PODS_MAX} pods, on any profile"
     yield from unique("groups", [part.name for part in spec.groups])
     yield from unique("accept", [part.profile for part in spec.accept])
     for place, part in enumerate(spec.groups):
         yield from unique(f"groups[{place}].variants", [variant.profile for variant in part.variants])
     if spec.topology:
-        yield from divide(spec.topology.blocks, sizes, "topology.blocks")
+        differences = [size - part.replicas for part in spec.groups for size in _sizes(part)]
+        yield from divide(spec.topology.blocks, [spec.pods, *differences], "topology.blocks")
 
 
-def _replicas(part: Group, profile: str) -> int:
-    return next((one.replicas for one in part.variants if one.profile == profile and one.replicas), part.replicas)
+def _sizes(part: Group) -> list[int]:
+    """The numbers of pods that a group can have: as it stands, and on each profile that says otherwise."""
+    return [part.replicas, *(variant.replicas for variant in part.variants if variant.replicas)]
 
 
 def unique(path: str, keys: Sequence[object]) -> Iterator[str]:

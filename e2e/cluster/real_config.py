@@ -1,4 +1,7 @@
-"""The configuration files of a node's programs and of the two that serve all nodes. Pure: values in, text out."""
+"""The configuration files of a node's programs and of the two that serve all nodes: values in, text out.
+
+Invariant: a file is touched only when its text changes, since kube-proxy ends itself at every write to its own.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,13 @@ if TYPE_CHECKING:
 
 CNI_PROGRAMS = "/usr/lib/cni"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+# An import that replaces an image of the same name counts on the old one's layers: nothing may be collected meanwhile.
+# What is left over goes with the node's folder.
+KEEP_ALL = """[plugins."io.containerd.gc.v1.scheduler"]
+startup_delay = "8760h"
+mutation_threshold = 0
+deletion_threshold = 0
+"""
 KUBELET_PORT = 10250
 KUBELET_HEALTH_PORT = 10248
 
@@ -26,7 +36,7 @@ root = "{root}"
 state = "/run/containerd"
 [grpc]
 address = "{CONTAINERD_SOCKET}"
-[plugins."io.containerd.grpc.v1.cri"]
+{KEEP_ALL}[plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{catalogue.PAUSE}"
 # Without CAP_SYS_RESOURCE no score may be lowered, and every sandbox would die at its start.
 restrict_oom_score_adj = true
@@ -117,6 +127,13 @@ def coredns(kubeconfig: Path) -> str:
     }}
 }}
 """
+
+
+def write(target: Path, text: str) -> str:
+    """Let the file have that text, and return it."""
+    if not target.exists() or target.read_text() != text:
+        target.write_text(text)
+    return text
 
 
 def _json(content: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """Gets images into the nodes' containerd: unpacked once on this machine, then cloned by hard links.
 
 Invariant: the template of a set of images is only ever made complete and then never written again, so every node's
-copy of it starts with exactly those images and with no container of an earlier run. A node that runs already is
-given only the blobs that it lacks.
+copy of it starts with those images and with no container of an earlier run. A node that runs already is given only
+the blobs that it lacks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from e2e.cluster import paths
+from e2e.cluster import paths, real_config
 from e2e.cluster.errors import ClusterError
 from e2e.images import catalogue, oci
 from e2e.images import store as stores
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 KEEP = 2  # templates; unchanged files are shared between them
 START_SECONDS = 20.0
-QUIET = ["--log-level", "error"]
 
 
 def template(store: Store, images: Sequence[Image]) -> Path:
@@ -47,6 +46,7 @@ def template(store: Store, images: Sequence[Image]) -> Path:
         with _containerd(folder, made) as ctr:
             load(store, images, ctr)
         made.rename(target)
+        os.utime(target)  # a clone has the age of what it was cloned from
     for old in _newest_first(home)[KEEP:]:
         shutil.rmtree(old)
     return target
@@ -102,7 +102,7 @@ def _containerd(folder: Path, root: Path) -> Iterator[list[str | Path]]:
     socket, config = folder / "c.sock", folder / "config.toml"
     config.write_text(
         f'version = 2\nroot = "{root}"\nstate = "{folder / "run"}"\n'
-        f'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\naddress = "{socket}"\n'
+        f'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\naddress = "{socket}"\n{real_config.KEEP_ALL}'
     )
     log = folder / "containerd.log"
     with log.open("wb") as output:

@@ -15,40 +15,44 @@ from pathlib import Path
 from e2e.cluster import real_layout
 from e2e.cluster.errors import ClusterError
 
-FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+KERNEL = Path("/proc/sys")
+# Set while real nodes run: least values. Each of their many programs watches files, and 128 watchers are few.
+SETTINGS = {"net/ipv4/ip_forward": 1, "fs/inotify/max_user_instances": 4096}
 PROXY_TABLES = (("ip", "kube-proxy"), ("ip6", "kube-proxy"))
 GONE_SECONDS = 10.0
 
 
 def up(state: Path) -> str:
-    """Make the bridge with all addresses and switch forwarding on; the API server's address."""
+    """Make the bridge with all addresses and set the kernel up; the API server's address."""
     owner = _owner()
     if owner is not None and owner != str(state):
         raise ClusterError(f"another cluster of this machine has real nodes ({owner}): take it down first")
     record = state / "real" / "network.json"
     if not record.exists():
         record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps({"ip_forward": FORWARD.read_text().strip()}) + "\n")
+        record.write_text(json.dumps({name: (KERNEL / name).read_text() for name in SETTINGS}) + "\n")
     if owner is None:
         ip("link", "add", "name", real_layout.BRIDGE, "type", "bridge")
         ip("link", "set", real_layout.BRIDGE, "alias", str(state))
     for address in (real_layout.ADDRESS, real_layout.DNS_ADDRESS, *(node.address for node in real_layout.NODES)):
         ip("address", "replace", f"{address}/{real_layout.PREFIX_LENGTH}", "dev", real_layout.BRIDGE)
     ip("link", "set", real_layout.BRIDGE, "up")
-    FORWARD.write_text("1\n")
+    for name, least in SETTINGS.items():
+        if int((KERNEL / name).read_text()) < least:
+            (KERNEL / name).write_text(f"{least}\n")
     return real_layout.ADDRESS
 
 
 def down(state: Path) -> None:
-    """Remove the bridge and kube-proxy's rules, and put forwarding back; the pods' links go with their namespaces."""
+    """Remove the bridge and kube-proxy's rules, put the kernel's settings back, and wait until pods' links are gone."""
     if _owner() != str(state):
         return
     for family, table in PROXY_TABLES:
         if table in _tables(family):
             subprocess.run(["nft", "delete", "table", family, table], check=True)
     ip("link", "delete", real_layout.BRIDGE)
-    record = state / "real" / "network.json"
-    FORWARD.write_text(json.loads(record.read_text())["ip_forward"] + "\n")
+    for name, value in json.loads((state / "real" / "network.json").read_text()).items():
+        (KERNEL / name).write_text(value)
     deadline = time.monotonic() + GONE_SECONDS
     while leftovers() and time.monotonic() < deadline:  # the kernel takes namespaces apart in its own time
         time.sleep(0.05)

@@ -9,6 +9,7 @@ even when containerd died long ago; mounts and pod links vanish with the namespa
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -47,14 +48,18 @@ END_SECONDS = 20.0
 
 def start(ctx: Context, node: RealNode, template: Path) -> None:
     """Start the node's containerd and kubelet, or leave them where they run; returns when both answer."""
-    folder = node.folder(ctx.state)
+    folder, name = node.folder(ctx.state), f"containerd-{node.name}"
+    if ctx.processes.find(name) is None:  # what an earlier one left lives in a namespace that nobody can enter again
+        stop(ctx.state, node)
+        for part in ("run", "containerd"):
+            shutil.rmtree(folder / part, ignore_errors=True)
     _prepare(ctx, node, folder)
     if not (folder / "containerd").exists():
         real_images.clone(template, folder / "containerd")
     binds = [word for place, name in BOUND.items() for word in (place, name)]
-    daemon = ["containerd", "--config", folder / "containerd.toml"]
-    own: list[str | Path] = ["unshare", "--mount", "--propagation", "private", "sh", "-c", SETUP, "sh", folder]
-    name, environment = f"containerd-{node.name}", {**os.environ, MARK: str(folder)}
+    daemon = ["containerd", "--config", str(folder / "containerd.toml")]
+    own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", SETUP, "sh", str(folder)]
+    environment = {**os.environ, MARK: str(folder)}
     ctx.processes.ensure(name, [*own, *binds, "--", *daemon], environment)
     ctx.processes.wait(name, (folder / "run" / "containerd.sock").exists, START_SECONDS)
     config = ctx.write_kubeconfig(f"system:node:{node.name}", ("system:nodes",))
@@ -66,7 +71,8 @@ def start(ctx: Context, node: RealNode, template: Path) -> None:
         f"--node-ip={node.address}",
         f"--node-labels={','.join(f'{key}={value}' for key, value in node.labels.items())}",
     ]
-    ctx.processes.ensure(f"kubelet-{node.name}", [*inside(ctx, node), *kubelet], environment)
+    words = [*inside(ctx, node), *kubelet]
+    ctx.processes.ensure(f"kubelet-{node.name}", words, environment, reads=(folder / "kubelet.json").read_text())
 
 
 def inside(ctx: Context, node: RealNode) -> list[str | Path]:
@@ -118,10 +124,10 @@ def _prepare(ctx: Context, node: RealNode, folder: Path) -> None:
     networks = folder / "networks"
     networks.mkdir(exist_ok=True)
     resolver = folder / "resolv.conf"
-    resolver.write_text("# nothing beyond the cluster is resolved\n")
-    (networks / "pods.conflist").write_text(real_config.network(node))
-    (folder / "containerd.toml").write_text(real_config.containerd(folder / "containerd", networks))
-    (folder / "kubelet.json").write_text(real_config.kubelet(node, ctx.authority.certificate, resolver))
+    real_config.write(resolver, "# nothing beyond the cluster is resolved\n")
+    real_config.write(networks / "pods.conflist", real_config.network(node))
+    real_config.write(folder / "containerd.toml", real_config.containerd(folder / "containerd", networks))
+    real_config.write(folder / "kubelet.json", real_config.kubelet(node, ctx.authority.certificate, resolver))
     for parent in _hierarchies():
         (parent / node.cgroup).mkdir(exist_ok=True)
     for name in ("cpuset.cpus", "cpuset.mems"):  # a new cpuset has none, and nothing runs in it before it has

@@ -24,14 +24,14 @@ NAMES = ("kube-proxy", "coredns")
 def start(ctx: Context) -> None:
     """Start both, or leave them where they run; returns when names resolve and Services are programmed."""
     folder = ctx.state / "real"
-    corefile = folder / "Corefile"
-    corefile.write_text(real_config.coredns(ctx.write_kubeconfig("coredns", ("system:masters",))))
-    ctx.processes.ensure("coredns", [ctx.programs["coredns"], "-conf", corefile])
+    corefile, config = folder / "Corefile", folder / "kube-proxy.json"
+    account = ctx.write_kubeconfig("coredns", ("system:masters",))
+    text = real_config.write(corefile, real_config.coredns(account))
+    ctx.processes.ensure("coredns", [ctx.programs["coredns"], "-conf", corefile], reads=text)
     health, metrics = ctx.port("kube-proxy-health"), ctx.port("kube-proxy-metrics")
-    config = folder / "kube-proxy.json"
-    kubeconfig = ctx.write_kubeconfig("system:kube-proxy")
-    config.write_text(real_config.proxy(kubeconfig, real_layout.NODES[0], health, metrics))
-    ctx.processes.ensure("kube-proxy", [ctx.programs["kube-proxy"], f"--config={config}"])
+    account = ctx.write_kubeconfig("system:kube-proxy")
+    text = real_config.write(config, real_config.proxy(account, real_layout.NODES[0], health, metrics))
+    ctx.processes.ensure("kube-proxy", [ctx.programs["kube-proxy"], f"--config={config}"], reads=text)
     ctx.processes.wait("coredns", _dns_answers, START_SECONDS, "is port 53 of the nodes' bridge taken?")
     ctx.processes.wait("kube-proxy", lambda: probes.plain(health, "/healthz") == 200, START_SECONDS)
 

@@ -46,7 +46,7 @@ def fake_cluster() -> Iterator[Context]:
 async def fake_kube(fake_cluster: Context) -> AsyncIterator[Kube]:
     """An administrator's client; the kinds are installed as crds/ has them."""
     async with Kube.open(fake_cluster.kubeconfig) as client:
-        await client.install(paths.ROOT / "crds")
+        await client.install(sorted((paths.ROOT / "crds").glob("*.yaml")))
         yield client
 
 

@@ -223,7 +223,7 @@ async def test_without_its_priority_class_no_pod_is_made(scene: Scene) -> None:
     await scene.priority("gang", 1000, "Never")
     await scene.until_running()
     assert {name} == {pod["spec"]["priorityClassName"] for pod in scene.pods()}
-    await until_pool(scene, "Stalled", "False")
+    await scene.seen("CardPool", scene.name, "", lambda body: condition(body, "Stalled").get("status") != "True")
     await scene.verify()
 
 
@@ -277,7 +277,7 @@ async def test_a_new_maker_is_a_config_map(scene: Scene) -> None:
         await scene.clear()
     finally:
         await scene.kube.delete("ConfigMap", f"{scene.name}-vendors", "default")
-    await until_pool(scene, "Ready", "False")
+    await until_pool(scene, "Degraded", "True", "UnknownVendor")
     await scene.verify()
 
 

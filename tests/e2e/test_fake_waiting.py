@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from e2e.cluster.context import Context
 from tests.support import builders
 from tests.support.history import status_of
-from tests.support.scene import Scene
+from tests.support.scene import Scene, paused
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
-
-
-@contextmanager
-def paused(cluster: Context, program: str) -> Iterator[None]:
-    """One program of the control plane stands still meanwhile."""
-    running = cluster.processes.find(program)
-    assert running is not None
-    os.kill(running.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(running.pid, signal.SIGCONT)
 
 
 async def test_one_card_short(scene: Scene) -> None:

@@ -18,7 +18,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 PROGRAM = Path(sys.executable).with_name("cardpool")
-QUICK_LEASE = {"CARDPOOL_LEASE_SECONDS": "4", "CARDPOOL_RENEW_SECONDS": "1.5", "CARDPOOL_RETRY_SECONDS": "0.4"}
+QUICK = {
+    "CARDPOOL_LEASE_SECONDS": "4",
+    "CARDPOOL_RENEW_SECONDS": "1.5",
+    "CARDPOOL_RETRY_SECONDS": "0.4",
+    "CARDPOOL_STATUS_SECONDS": "0.5",
+}
 START_SECONDS = 40.0
 
 
@@ -31,7 +36,7 @@ class Operator:
         self._port_file = folder / f"{name}.port"
         self._env: Mapping[str, str] = {
             **os.environ,
-            **QUICK_LEASE,
+            **QUICK,
             "KUBECONFIG": str(kubeconfig),
             "CARDPOOL_HTTP_HOST": "127.0.0.1",
             "CARDPOOL_HTTP_PORT": "0",
@@ -109,10 +114,15 @@ class Operator:
 
     def resident_bytes(self) -> int:
         """Resident memory of the process now."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("no VmRSS")
+        return self._memory("VmRSS:")
+
+    def peak_bytes(self) -> int:
+        """The most resident memory that the process ever had."""
+        return self._memory("VmHWM:")
+
+    def _memory(self, field: str) -> int:
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
     def tail(self, lines: int = 40) -> str:
         """The end of its log."""

@@ -35,7 +35,7 @@ class Recorder:
     async def start(self) -> None:
         """List every kind, then follow it; returns when all lists are in."""
         for kind in self.now:
-            listed = await self._client.request("GET", rest.path_of(kind))
+            listed = await self._list(kind)
             for body in listed["items"]:
                 self._note(kind, "ADDED", body)
             version = str(listed["metadata"]["resourceVersion"])
@@ -93,6 +93,19 @@ class Recorder:
         else:
             self.now[kind][key_of(body)] = body
         self._changed.set()
+
+    async def _list(self, kind: str) -> rest.JSON:
+        """The collection; a kind whose definition came a moment ago may still be refused with 429."""
+
+        async def listed() -> rest.JSON | None:
+            try:
+                return await self._client.request("GET", rest.path_of(kind))
+            except rest.ApiError as error:
+                if error.status != 429:
+                    raise
+                return None
+
+        return await rest.wait_for(listed, 20, f"a list of {kind}")
 
     async def _follow(self, kind: str, version: str) -> None:
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(WATCH_SECONDS)}

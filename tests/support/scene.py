@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
+import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from e2e.cluster import rest
+from e2e.cluster.context import Context
 from tests.support import builders, invariants
 from tests.support.history import PREFIX, Body, Seen, condition, controller, status_of
 from tests.support.kubeclient import Kube
@@ -20,7 +24,7 @@ from tests.support.recorder import Recorder
 from tests.support.rules.verdict import Expectation, Quiet
 
 SECONDS = 20.0
-STILL = 0.6
+STILL = 0.8  # longer than the operator holds back counts, see operator_process
 QUIET = 1.2
 OWNED = ("Pod", "Service", "ConfigMap")
 
@@ -336,6 +340,18 @@ class Scene:
             *(self.kube.delete("PriorityClass", name) for name in self.classes),
             *(self.kube.delete("Node", name, grace=0) for name in self.nodes),
         )
+
+
+@contextmanager
+def paused(cluster: Context, program: str) -> Iterator[None]:
+    """One program of the control plane stands still meanwhile."""
+    running = cluster.processes.find(program)
+    assert running is not None
+    os.kill(running.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(running.pid, signal.SIGCONT)
 
 
 def stamp() -> str:

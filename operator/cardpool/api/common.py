@@ -197,6 +197,14 @@ Conditions = Annotated[
 ]
 
 
+class CleanPodPolicy(StrEnum):
+    """Which pods are removed once the job is finished."""
+
+    NONE = "None"
+    RUNNING = "Running"
+    ALL = "All"
+
+
 class CardCounts(StatusModel):
     """Numbers of cards; free cards are healthy and held by no pod."""
 

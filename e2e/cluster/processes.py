@@ -106,9 +106,7 @@ class Processes:
             pid = os.posix_spawnp(argv[0], argv, dict(env or os.environ), file_actions=actions, setsid=True)
         except OSError as error:
             raise ClusterError(f"{name} cannot be started: {error}") from error
-        started = _start_time(pid)
-        if started is None:
-            raise ClusterError(self._obituary(name, "ended at once", ""))
+        started = _start_time(pid) or 0  # 0 is nobody's: it ended at once, and `wait` tells so
         record = {"name": name, "pid": pid, "started": started, "argv": argv, "reads": reads}
         (self.state / "run" / f"{name}.json").write_text(json.dumps(record) + "\n")
 
@@ -138,15 +136,19 @@ def _end(running: Running, how: signal.Signals, seconds: float) -> bool:
 
 
 def _start_time(pid: int) -> int | None:
-    """The process's start in clock ticks since boot, None if it is gone or a zombie (which is reaped if it is ours)."""
+    """The process's start in clock ticks since boot, None if it is gone or a zombie (which is reaped if it is ours).
+
+    A process whose first thread has ended while others still run looks like a zombie and is none: it is not gone.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    if fields[0] not in {"Z", "X"}:
-        return int(fields[19])
+    state, threads, started = fields[0], int(fields[17]), int(fields[19])
+    if state not in {"Z", "X"}:
+        return started
     try:
-        os.waitpid(pid, os.WNOHANG)
+        reaped, _ = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        return None  # another process's child: its parent, or init, reaps it
-    return None
+        return started if threads > 1 else None  # another process's child: its parent, or init, reaps it
+    return None if reaped == pid else started

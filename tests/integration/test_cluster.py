@@ -40,6 +40,13 @@ async def test_the_server_is_the_pinned_release(kube: Kube) -> None:
     assert version["gitVersion"] == "v1.36.3"
 
 
+async def test_the_kinds_are_served(kube: Kube, crds: None) -> None:
+    """All that lies in crds/ is accepted, the CRDs are established, and the priority class never preempts."""
+    for kind in ("CardPool", "Supernode", "TrainingJob"):
+        assert isinstance(await kube.list(kind), list)
+    assert (await kube.get("PriorityClass", "cardpool-gang"))["preemptionPolicy"] == "Never"
+
+
 async def test_a_pod_is_bound_where_its_cards_are(kube: Kube, namespace: str, make_nodes: MakeNodes) -> None:
     """kube-scheduler binds a pod to the node it names, KWOK runs it, and one more card than is free stays unbound."""
     first, _ = await make_nodes(Rack(DCU, supernodes=1, nodes=2, labels=HYGON))
@@ -72,6 +79,21 @@ async def test_what_a_test_writes_as_kubelet_stays(kube: Kube, namespace: str, m
     assert health == {"card-3": "Unhealthy", "card-4": "Healthy"}
     assert (status["phase"], container["state"]["terminated"]["exitCode"]) == ("Failed", 134)
     assert (await kube.get("Node", node))["status"]["allocatable"][DCU] == "7"
+
+
+async def test_a_silenced_node_holds_its_pods(kube: Kube, namespace: str, make_nodes: MakeNodes) -> None:
+    """Nobody ends the deleted pod of a silenced node; once woken, it goes."""
+    node, other = await make_nodes(Rack(DCU, supernodes=1, nodes=2, labels=HYGON))
+    for name, place in (("a", node), ("b", other)):
+        await kube.create(_pod(name, namespace, 8, place))
+        await kube.until_phase(name, namespace, "Running")
+    await kube.silence(node)
+    await kube.delete("Pod", "a", namespace)
+    await kube.delete("Pod", "b", namespace)
+    await kube.until_gone("Pod", "b", namespace)
+    assert (await kube.get("Pod", "a", namespace))["metadata"]["deletionTimestamp"]
+    await kube.wake(node)
+    await kube.until_gone("Pod", "a", namespace)
 
 
 async def test_a_service_account_gets_what_its_role_says(cluster: Context, kube: Kube, namespace: str) -> None:

@@ -6,12 +6,14 @@ a node fall silent by the status that kubelet would have written.
 
 from __future__ import annotations
 
+import contextlib
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import yaml
 
-from e2e.cluster import fake, nodes, rest
+from e2e.cluster import nodes, rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -91,8 +93,59 @@ class Kube(rest.Client):
         return await self.patch("Node", node, {"status": status}, subresource="status")
 
     async def silence(self, node: str) -> None:
-        """Let nobody play kubelet for this node any more: its lease is no longer renewed, its pods stay as they are."""
-        await self.patch("Node", node, {"metadata": {"annotations": {fake.ANNOTATION[0]: None}}})
+        """Let nobody play kubelet for this fake node: its lease runs out and its pods neither start nor go.
+
+        KWOK keeps its hands off a node whose lease somebody else holds; the node controller sees it age all the same.
+        """
+        await self._set_lease(node, {"holderIdentity": "silenced", "leaseDurationSeconds": 1_000_000})
+
+        async def let_go() -> bool:
+            return not await self._starts_pods(node)
+
+        await rest.wait_for(let_go, WAIT_SECONDS, f"KWOK to let go of {node}")
+
+    async def wake(self, node: str) -> None:
+        """Give a silenced node back to KWOK, which takes it within a quarter of its lease time, with all its pods."""
+        await self._set_lease(node, {"holderIdentity": None, "leaseDurationSeconds": None})
+
+        async def taken() -> bool:
+            lease = await self.get("Lease", node, "kube-node-lease")
+            return bool(lease["spec"].get("holderIdentity"))
+
+        await rest.wait_for(taken, WAIT_SECONDS, f"KWOK to take {node} back")
+
+        async def settled() -> bool:
+            # KWOK may look at the pods before it sees its own lease: a change makes it look at them again.
+            pods = await self.list("Pod", fields=f"spec.nodeName={node}")
+            waiting = [pod["metadata"] for pod in pods if _awaits_kubelet(pod)]
+            for pod in waiting:
+                touch = {"metadata": {"annotations": {"test/touched": uuid.uuid4().hex}}}
+                with contextlib.suppress(rest.ApiError):  # gone in between: the next look tells
+                    await self.patch("Pod", pod["name"], touch, pod["namespace"])
+            return not waiting
+
+        await rest.wait_for(settled, WAIT_SECONDS, f"KWOK to take up the pods of {node}", every=0.5)
+
+    async def _starts_pods(self, node: str) -> bool:
+        """Whether KWOK starts a pod bound to the node within a second (else a few milliseconds do)."""
+        name = f"probe-{uuid.uuid4().hex[:8]}"
+        spec = {
+            "nodeName": node,
+            "containers": [{"name": "probe", "image": "probe"}],
+            "tolerations": [{"operator": "Exists"}],
+        }
+        await self.create(_object("Pod", name, namespace="default") | {"spec": spec})
+        try:
+            await self.until_phase(name, "default", "Running", seconds=1.0)
+        except TimeoutError:
+            return False
+        finally:
+            await self.delete("Pod", name, "default", grace=0)
+        return True
+
+    async def _set_lease(self, node: str, spec: JSON) -> None:
+        await self.until("Lease", node, "kube-node-lease")
+        await self.patch("Lease", node, {"spec": spec}, "kube-node-lease")
 
     async def make_nodes(self, made: Iterable[JSON], seconds: float = WAIT_SECONDS) -> list[str]:
         """Create fake nodes and return their names when all are Ready."""
@@ -120,10 +173,14 @@ class Kube(rest.Client):
 
     async def _established(self, name: str) -> None:
         async def look() -> bool:
-            conditions = (await self.get("CustomResourceDefinition", name))["status"].get("conditions", [])
+            conditions = (await self.get("CustomResourceDefinition", name))["status"].get("conditions") or []
             return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
         await rest.wait_for(look, WAIT_SECONDS, f"CRD {name} established")
+
+
+def _awaits_kubelet(pod: JSON) -> bool:
+    return "deletionTimestamp" in pod["metadata"] or pod["status"].get("phase") == "Pending"
 
 
 def _object(kind: str, name: str, **metadata: str) -> JSON:

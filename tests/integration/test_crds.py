@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from cardpool.api import common, crds
+from cardpool.api import common, crds, podtemplate
 from cardpool.api.jobstatus import Placement, Segment, TrainingJobStatus
 from e2e.cluster import rest
 from tests.support import builders, samples, specs
@@ -81,6 +81,12 @@ async def test_the_template_is_stored_as_written(kube: Kube, namespace: str) -> 
     made = await kube.create(builders.job("as-written", namespace, "main", groups=[group]))
     template["spec"]["containers"][0]["ports"][0]["protocol"] = "TCP"
     assert made["spec"]["groups"][0]["template"] == template
+
+
+async def test_the_template_schema_is_the_servers_own(kube: Kube) -> None:
+    """The data file is what the pinned API server's own OpenAPI document gives."""
+    published = await kube.request("GET", "/openapi/v3/api/v1")
+    assert podtemplate.derive(published) == podtemplate.load()
 
 
 def _largest(namespace: str) -> specs.Json:

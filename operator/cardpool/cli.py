@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import typer
 from rich.console import Console
 
-from cardpool import __version__, app, errors, settings, views
+from cardpool import __version__, errors, settings, views
 from cardpool.api import crds as api_crds
 from cardpool.kube import auth
 from cardpool.kube import client as kube_client
@@ -66,6 +66,8 @@ def run(
     if settings_only:
         print(json.dumps(chosen.shown(), indent=2))
         return
+    from cardpool import app  # noqa: PLC0415 (kopf and numpy take a second to import: only this command pays it)
+
     logs.configure(chosen.log_format, chosen.log_level)
     raise typer.Exit(_or_exit(lambda: asyncio.run(app.run(chosen))))
 

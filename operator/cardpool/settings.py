@@ -76,7 +76,7 @@ class Settings(BaseModel):
         default=2.0, ge=0.0, le=60.0, description="Least time between two non-urgent status writes of one object."
     )
     resolver_image: str = Field(
-        default=f"cardpool:{__version__}",
+        default=f"cardpool/operator:{__version__}",
         min_length=1,
         description="Image of the pod that verifies checkpoints.",
     )

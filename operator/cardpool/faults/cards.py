@@ -128,7 +128,7 @@ class _Judge:
         returned = fell and self.node.lost == 0
         match record.state:
             case CardState.SUSPECT:
-                taken_back = any(item.card == card and item.live for item in self.node.named) and not self.node.lost
+                taken_back = card in self.node.quiet and not self.node.lost
                 if returned or taken_back:
                     self._rest(card, record)
                 else:

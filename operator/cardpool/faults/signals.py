@@ -7,7 +7,7 @@ nothing. Allocatable counts cards, and is the only word on cards that nobody hol
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cardpool.domain.world import NodeRecord, PodRecord
 from cardpool.names import LABEL_JOB, LABEL_ROLE
@@ -17,10 +17,9 @@ UNHEALTHY = "Unhealthy"
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """One pod's word on one card it holds. ``live`` is False once the pod has ended; ``ended`` says when."""
+    """One pod's word against a card it holds. ``live`` is False once the pod has ended; ``ended`` says when."""
 
     card: str
-    unhealthy: bool
     pod: str
     job: str
     message: str
@@ -33,7 +32,8 @@ class NodeFacts:
     """One node and everything that sits on it, derived from the node and its pods alone.
 
     ``used`` sums the requests of all pods that hold the node (canonical integers, cards included), ``pods`` counts
-    them, ``held`` gives the cards of ``resource`` per owner UID (empty key: pods without a controller).
+    them, ``held`` gives the cards of ``resource`` per owner UID (empty key: pods without a controller). ``unhealthy``
+    are the cards that some pod calls so, ``quiet`` those of living pods that do not.
     """
 
     node: NodeRecord
@@ -43,24 +43,21 @@ class NodeFacts:
     used: Mapping[str, int]
     pods: int
     held: Mapping[str, int]
-    named: tuple[Named, ...] = field(default_factory=tuple)
+    unhealthy: tuple[Named, ...] = ()
+    quiet: frozenset[str] = frozenset()
 
     @property
     def lost(self) -> int:
         """Cards that the plug-in has but does not offer."""
         return max(0, self.capacity - self.allocatable)
 
-    @property
-    def unhealthy(self) -> tuple[Named, ...]:
-        """The cards that some pod calls Unhealthy."""
-        return tuple(item for item in self.named if item.unhealthy)
-
 
 def facts(node: NodeRecord, resource: str, pods: Iterable[PodRecord]) -> NodeFacts:
     """Everything the planner and the fault pipeline need of one node; terminal pods hold nothing."""
     used: dict[str, int] = {}
     held: dict[str, int] = {}
-    named: list[Named] = []
+    unhealthy: list[Named] = []
+    quiet: set[str] = set()
     count = 0
     for pod in pods:
         if not pod.finished:
@@ -69,11 +66,13 @@ def facts(node: NodeRecord, resource: str, pods: Iterable[PodRecord]) -> NodeFac
                 used[name] = used.get(name, 0) + amount
             if resource and pod.requests.get(resource):
                 held[pod.owner] = held.get(pod.owner, 0) + pod.requests[resource]
-        named.extend(
-            _named(pod, device.card, device.health, device.message)
-            for device in pod.devices
-            if device.resource == resource
-        )
+        for device in pod.devices:
+            if device.resource != resource:
+                continue
+            if device.health == UNHEALTHY:
+                unhealthy.append(_named(pod, device.card, device.message))
+            elif not pod.finished:
+                quiet.add(device.card)
     return NodeFacts(
         node=node,
         resource=resource,
@@ -82,15 +81,15 @@ def facts(node: NodeRecord, resource: str, pods: Iterable[PodRecord]) -> NodeFac
         used=used,
         pods=count,
         held=held,
-        named=tuple(named),
+        unhealthy=tuple(unhealthy),
+        quiet=frozenset(quiet),
     )
 
 
-def _named(pod: PodRecord, card: str, health: str, message: str) -> Named:
+def _named(pod: PodRecord, card: str, message: str) -> Named:
     ours = LABEL_JOB in pod.labels and LABEL_ROLE not in pod.labels
     return Named(
         card=card,
-        unhealthy=health == UNHEALTHY,
         pod=pod.key,
         job=f"{pod.namespace}/{pod.labels[LABEL_JOB]}" if ours else "",
         message=message,

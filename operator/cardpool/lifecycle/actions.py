@@ -73,7 +73,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class ApplyNodeLabels:
-    """Server-side apply of exactly these labels (and taint) under our field manager; an empty map gives all up.
+    """Server-side apply of exactly these labels under our field manager; an empty map gives all up.
+
+    ``taint`` is the value that the pool's own taint should have: None leaves it as it is, empty takes it away.
 
     Carries the node's UID so that an apply never makes a node.
     """
@@ -81,6 +83,7 @@ class ApplyNodeLabels:
     node: str
     uid: str
     labels: Mapping[str, str]
+    taint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

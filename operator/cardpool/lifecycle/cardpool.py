@@ -7,18 +7,17 @@ on a node that left. A label that somebody else owns with another value is left 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from cardpool.api import common
-from cardpool.api.cardpool import CardPoolSpec, GangSlots
-from cardpool.domain.world import NodeRecord, PoolRecord, PriorityClassRecord
+from cardpool.api.cardpool import CardPoolSpec
+from cardpool.domain.world import NodeRecord, PoolRecord, PriorityClassRecord, World
 from cardpool.lifecycle import tally
 from cardpool.lifecycle.actions import ApplyNodeLabels, Event, Step
 from cardpool.lifecycle.conditions import Board
 from cardpool.lifecycle.membership import Member, Membership
-from cardpool.names import LABEL_POOL, LABEL_PROFILE, Condition, Kind, Reason
+from cardpool.names import LABEL_POOL, LABEL_PROFILE, TAINT_POOL, Condition, Kind, Reason
 from cardpool.vendors.registry import Registry
-
-SLOT_SIZES = (1, 8, 64, 512, 4096)
 
 
 def wanted_labels(member: Member, spec: CardPoolSpec, registry: Registry) -> dict[str, str]:
@@ -32,36 +31,60 @@ def wanted_labels(member: Member, spec: CardPoolSpec, registry: Registry) -> dic
     return labels
 
 
+@dataclass(slots=True)
+class LabelMemory:
+    """Which nodes were found in order, by the very records that were looked at."""
+
+    rules: tuple[object, ...] = ()
+    fine: dict[str, tuple[NodeRecord, Member | None, tuple[str, ...]]] = field(default_factory=dict)
+
+
 def label_nodes(
-    nodes: Mapping[str, NodeRecord],
-    membership: Membership,
-    pools: Mapping[str, PoolRecord],
-    registry: Registry,
-    busy: frozenset[str],
+    world: World, membership: Membership, registry: Registry, kept: LabelMemory
 ) -> tuple[list[ApplyNodeLabels], dict[str, list[str]]]:
-    """What to apply on which node, and per pool the ``node key`` pairs that somebody else owns."""
+    """What to apply on which node, and per pool the labels that somebody else owns, as ``node key=value``."""
+    rules = (registry, *(pool.spec for pool in world.pools.values()))
+    if len(rules) != len(kept.rules) or any(one is not two for one, two in zip(rules, kept.rules, strict=True)):
+        kept.rules, kept.fine = rules, {}
     actions: list[ApplyNodeLabels] = []
     foreign: dict[str, list[str]] = {}
-    for node in nodes.values():
-        member = membership.members.get(node.name)
-        if member is None:
-            if node.owned and node.uid not in busy:
-                actions.append(ApplyNodeLabels(node.name, node.uid, {}))
-            continue
-        spec = pools[member.pool].spec
-        if spec is None:
-            continue
-        wanted = wanted_labels(member, spec, registry)
-        theirs = [
-            key for key, value in wanted.items() if key not in node.owned and node.labels.get(key, value) != value
-        ]
-        for key in theirs:
-            foreign.setdefault(member.pool, []).append(f"{node.name} {key}={node.labels[key]}")
-            del wanted[key]
-        stands = all(node.labels.get(key) == value for key, value in wanted.items()) and node.owned == wanted.keys()
-        if not stands and node.uid not in busy:
-            actions.append(ApplyNodeLabels(node.name, node.uid, wanted))
+    fine = {}
+    for name, node in world.nodes.items():
+        member = membership.members.get(name)
+        known = kept.fine.get(name)
+        if known is not None and known[0] is node and known[1] is member:
+            theirs = known[2]
+            fine[name] = known
+        else:
+            action, theirs = _label_node(node, member, world, registry)
+            if action is None:
+                fine[name] = (node, member, theirs)
+            elif node.uid not in world.busy:
+                actions.append(action)
+        if theirs and member is not None:
+            foreign.setdefault(member.pool, []).extend(theirs)
+    kept.fine = fine
     return actions, foreign
+
+
+def _label_node(
+    node: NodeRecord, member: Member | None, world: World, registry: Registry
+) -> tuple[ApplyNodeLabels | None, tuple[str, ...]]:
+    spec = world.pools[member.pool].spec if member is not None else None
+    tainted = next((item.value for item in node.taints if item.key == TAINT_POOL), "")
+    if member is None or spec is None:
+        taint = "" if tainted else None
+        return (ApplyNodeLabels(node.name, node.uid, {}, taint) if node.owned or tainted else None), ()
+    wanted = wanted_labels(member, spec, registry)
+    theirs = [key for key, value in wanted.items() if key not in node.owned and node.labels.get(key, value) != value]
+    for key in theirs:
+        del wanted[key]
+    stands = node.owned == wanted.keys() and all(node.labels.get(key) == value for key, value in wanted.items())
+    taint = member.pool if spec.taint_nodes else ""
+    action = None
+    if not stands or taint != tainted:
+        action = ApplyNodeLabels(node.name, node.uid, wanted, taint if taint != tainted else None)
+    return action, tuple(f"{node.name} {key}={node.labels[key]}" for key in theirs)
 
 
 def blocked(
@@ -86,32 +109,36 @@ def usable_profiles(spec: CardPoolSpec, registry: Registry) -> frozenset[str]:
     return frozenset(profile.name for profile in spec.profiles if profile.vendor in registry.vendors)
 
 
-def step(
-    pool: PoolRecord,
-    members: list[tuple[Member, tally.Counts]],
-    facts: Mapping[str, object],
-    now: float,
-) -> Step | None:
-    """The pool's status. ``facts`` are keyword facts of the cycle: see ``conditions``."""
-    total = tally.empty()
-    for _, counts in members:
-        tally.add(total, counts)
-    vendors = {profile.name: profile.vendor for profile in pool.spec.profiles} if pool.spec is not None else {}
-    bad = [f"{total[name]} {name}" for name in ("faulty", "quarantined", "unknown", "suspect") if total[name]]
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a cycle found of a pool; ``blocked`` and ``degraded`` are reason and message, or None."""
+
+    total: tally.Total
+    supernodes: int
+    queued: int
+    running: int
+    blocked: tuple[Reason, str] | None
+    degraded: tuple[Reason, str] | None
+
+
+def step(pool: PoolRecord, found: Findings, now: float) -> Step | None:
+    """The pool's status, written where anything in it changed."""
+    cards = found.total.counts
+    bad = [f"{cards[name]} {name}" for name in ("faulty", "quarantined", "unknown", "suspect") if cards[name]]
     update = {
         "observed_generation": pool.generation,
-        "nodes": len(members),
-        "supernodes": len({member.supernode for member, _ in members if member.supernode}),
-        "profiles": tally.by_profile(members, vendors),
-        "cards": tally.model(total),
-        "queued": facts.get("queued", 0),
-        "running": facts.get("running", 0),
-        "utilisation_percent": min(100, 100 * total["allocated"] // total["total"]) if total["total"] else 0,
-        "slots": _slots(members),
+        "nodes": found.total.nodes,
+        "supernodes": found.supernodes,
+        "profiles": found.total.by_profile(),
+        "cards": found.total.cards(),
+        "queued": found.queued,
+        "running": found.running,
+        "utilisation_percent": min(100, 100 * cards["allocated"] // cards["total"]) if cards["total"] else 0,
+        "slots": found.total.slots(),
         "unhealthy": ", ".join(bad) or None,
     }
     board = Board(pool.status.conditions, pool.generation, now)
-    _conditions(board, pool, members, total, facts)
+    _conditions(board, pool, found)
     status = pool.status.model_copy(update={**update, "conditions": board.result()})
     if status == pool.status:
         return None
@@ -128,51 +155,24 @@ def step(
     )
 
 
-def _slots(members: Iterable[tuple[Member, tally.Counts]]) -> tuple[GangSlots, ...]:
-    """How many gangs of each size fit now: inside one node up to a node's cards, inside one supernode above."""
-    free = [(member.supernode, counts["free"], member.capacity) for member, counts in members]
-    widest = max((capacity for _, _, capacity in free), default=0)
-    by_supernode: dict[str, int] = {}
-    for name, cards, capacity in free:
-        if capacity and cards == capacity:
-            by_supernode[name] = by_supernode.get(name, 0) + cards
-    return tuple(
-        GangSlots(
-            gang=size,
-            count=sum(cards // size for _, cards, _ in free)
-            if size <= widest
-            else sum(cards // size for cards in by_supernode.values()),
-        )
-        for size in SLOT_SIZES
-    )
-
-
-def _conditions(
-    board: Board,
-    pool: PoolRecord,
-    members: list[tuple[Member, tally.Counts]],
-    total: tally.Counts,
-    facts: Mapping[str, object],
-) -> None:
-    stop = facts.get("blocked")
-    if isinstance(stop, tuple):
-        board.put(Condition.STALLED, True, stop[0], stop[1])
-        board.put(Condition.READY, False, stop[0], stop[1])
+def _conditions(board: Board, pool: PoolRecord, found: Findings) -> None:
+    cards, bad = found.total.counts, found.total.unwell()
+    if found.blocked is not None:
+        board.put(Condition.STALLED, True, *found.blocked)
+        board.put(Condition.READY, False, *found.blocked)
     else:
         board.drop(Condition.STALLED)
-        if not members:
+        if not found.total.nodes:
             board.put(Condition.READY, False, Reason.NO_NODES, "spec.selector selects no node")
         else:
-            text = f"{total['free']} of {total['total']} cards on {len(members)} nodes are free{_later(pool.spec)}"
-            board.put(Condition.READY, True, Reason.READY, text)
-    degraded = facts.get("degraded")
-    bad = {name: total[name] for name in ("faulty", "quarantined", "unknown") if total[name]}
-    if isinstance(degraded, tuple):
-        board.put(Condition.DEGRADED, True, degraded[0], degraded[1])
+            text = f"{cards['free']} of {cards['total']} cards on {found.total.nodes} nodes are free"
+            board.put(Condition.READY, True, Reason.READY, f"{text}{_later(pool.spec)}")
+    if found.degraded is not None:
+        board.put(Condition.DEGRADED, True, *found.degraded)
     elif bad:
         reason = Reason.CARDS_UNKNOWN if set(bad) == {"unknown"} else Reason.CARDS_FAULTY
         text = ", ".join(f"{count} {name}" for name, count in bad.items())
-        board.put(Condition.DEGRADED, True, reason, f"{text} of {total['total']} cards")
+        board.put(Condition.DEGRADED, True, reason, f"{text} of {cards['total']} cards")
     else:
         board.put(Condition.DEGRADED, False, Reason.HEALTHY, "no card is in doubt")
     board.put(Condition.RECONCILING, False, Reason.READY, "")
@@ -188,8 +188,6 @@ def _later(spec: CardPoolSpec | None) -> str:
     preemption = spec.queue.preemption
     if preemption.within_team != "Never" or preemption.reclaim_borrowed != "Never":
         asked.append("spec.queue.preemption")
-    if spec.taint_nodes:
-        asked.append("spec.taintNodes")
     return f"; not enforced in this version: {', '.join(asked)}" if asked else ""
 
 

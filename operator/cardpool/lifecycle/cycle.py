@@ -6,7 +6,6 @@ remembers the room of placements that are still being written; a restart rebuild
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cardpool.api.cardpool import Faults
@@ -14,10 +13,10 @@ from cardpool.api.supernode import SpareCounts
 from cardpool.domain.cards import CardFault
 from cardpool.domain.gangs import Gang
 from cardpool.domain.inventory import Cause, Inventory
-from cardpool.domain.world import JobRecord, NodeRecord, PodRecord, PoolRecord, World
+from cardpool.domain.world import JobRecord, PoolRecord, SupernodeRecord, World
 from cardpool.engine import build, plan
 from cardpool.engine.build import NodeRow
-from cardpool.faults import cards, signals
+from cardpool.faults import cards
 from cardpool.faults.signals import NodeFacts
 from cardpool.lifecycle import (
     cardpool,
@@ -27,18 +26,19 @@ from cardpool.lifecycle import (
     rooms,
     starting,
     supernode,
+    survey,
     tally,
     times,
     trainingjob,
 )
 from cardpool.lifecycle.actions import ApplyNodeLabels, Decision, Step
 from cardpool.lifecycle.draft import Draft, PoolView, Surroundings
-from cardpool.lifecycle.membership import Member, Membership
+from cardpool.lifecycle.membership import Membership
 from cardpool.names import OPERATOR, Condition
 from cardpool.vendors.registry import Registry
 
-Faulted = dict[str, Mapping[str, CardFault]]
 Gauges = dict[str, dict[tuple[tuple[str, str], ...], float]]
+Shape = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,13 @@ class CycleSettings:
 class Memory:
     """Derived values by the identity of what they were derived from, and promises still being written."""
 
-    facts: dict[str, tuple[NodeRecord, str, tuple[PodRecord, ...], NodeFacts]] = field(default_factory=dict)
+    seating: membership.Seating = field(default_factory=membership.Seating)
+    survey: survey.Survey = field(default_factory=survey.Survey)
+    known: dict[str, tuple[SupernodeRecord, dict[str, dict[str, CardFault]]]] = field(default_factory=dict)
+    labels: cardpool.LabelMemory = field(default_factory=cardpool.LabelMemory)
+    settled: dict[str, tuple[object, ...]] = field(default_factory=dict)
     pending: dict[str, rooms.Promises] = field(default_factory=dict)
-    inventory: dict[str, tuple[object, Inventory]] = field(default_factory=dict)
+    inventory: dict[str, tuple[dict[str, NodeRow], Shape, Inventory]] = field(default_factory=dict)
 
 
 def decide(world: World, registry: Registry, settings: CycleSettings, memory: Memory | None = None) -> Decision:
@@ -67,18 +71,18 @@ class _Cycle:
         self.world, self.registry, self.settings, self.memory = world, registry, settings, memory
         self.place = Membership()
         self.facts: dict[str, NodeFacts] = {}
-        self.faults: Faulted = {}
-        self.dead: dict[str, float] = {}
+        self.faults: dict[str, survey.Records] = {}
         self.views: dict[str, PoolView] = {}
         self.drafts: dict[str, Draft] = {}
         self.promises: dict[str, rooms.Promises] = {}
         self.rows: dict[str, dict[str, NodeRow]] = {}
-        self.spare: dict[str, frozenset[str]] = {}
+        self.areas: dict[str, survey.Area] = {}
+        self.spares: dict[str, SpareCounts] = {}
         self.wake: float | None = None
 
     def run(self) -> Decision:
-        self.place = membership.assign(self.world, self.registry)  # 1. who belongs where
-        self._observe()  # 2. what each node holds and says
+        self.place = membership.assign(self.world, self.registry, self.memory.seating)  # 1. who belongs where
+        self.facts = self.memory.survey.observe(self.world, self.place)  # 2. what each node holds and says
         self._judge_cards()  # 3. card states
         self._view_pools()  # 4. what jobs may know of their pool
         self._judge_jobs()  # 5. what each job needs
@@ -86,57 +90,53 @@ class _Cycle:
         self._plan()  # 7. who gets it
         return self._decision()  # 8. what to write
 
-    def _observe(self) -> None:
-        kept = self.memory.facts
-        for name, member in self.place.members.items():
-            pods = self.world.pods_by_node.get(name, ())
-            old = kept.get(name)
-            if old is None or old[0] is not member.node or old[1] != member.resource or old[2] is not pods:
-                found = signals.facts(member.node, member.resource, pods)
-                kept[name] = (member.node, member.resource, pods, found)
-            self.facts[name] = kept[name][3]
-        for name in kept.keys() - self.place.members.keys():
-            del kept[name]
-
     def _judge_cards(self) -> None:
-        known: dict[str, dict[str, CardFault]] = {}
-        for record in self.world.supernodes.values():
-            for node, faults in supernode.known_faults(record).items():
-                known.setdefault(node, {}).update(faults)
-        policies = {pool.name: policy_of(pool) for pool in self.world.pools.values() if pool.spec is not None}
-        for name, member in self.place.members.items():
-            facts = self.facts[name]
-            before = known.get(name, {})
-            if not before and not facts.lost and not facts.unhealthy:
+        known = self._known_faults()
+        policies = {name: policy_of(self.world.pools[name]) for name in self.place.by_pool}
+        for name, facts in self.facts.items():
+            before = known.get(name)
+            if before is None and facts.allocatable >= facts.capacity and not facts.unhealthy:
                 continue
-            judgement = cards.advance(facts, before, policies[member.pool], self.world.now)
-            self.faults[name] = judgement.records
+            pool = self.place.members[name].pool
+            judgement = cards.advance(facts, before or {}, policies[pool], self.world.now)
+            if judgement.records:
+                self.faults[name] = judgement.records
             self.wake = times.earliest(self.wake, judgement.wake)
 
+    def _known_faults(self) -> dict[str, dict[str, CardFault]]:
+        kept = self.memory.known
+        found: dict[str, dict[str, CardFault]] = {}
+        for name in kept.keys() - self.world.supernodes.keys():
+            del kept[name]
+        for name, record in self.world.supernodes.items():
+            if name not in kept or kept[name][0] is not record:
+                kept[name] = (record, supernode.known_faults(record))
+            for node, faults in kept[name][1].items():
+                found.setdefault(node, {}).update(faults)
+        return found
+
     def _view_pools(self) -> None:
-        named = {pod.node for pod in self.world.pods.values() if pod.node and pod.owner and not pod.finished}
         for pool in membership.live_pools(self.world):
             spec = pool.spec
             if spec is None:
                 continue
             policy = policy_of(pool)
-            members = self.place.by_pool[pool.name]
             self.views[pool.name] = PoolView(
                 name=pool.name,
                 spec=spec,
                 policy=policy,
-                resources={member.node.name: member.resource for member in members},
+                members=self.place.members,
                 usable=cardpool.usable_profiles(spec, self.registry),
                 faults=self.faults,
                 facts=self.facts,
-                dead=self._dead(named, policy.dead_node),
+                dead=self._dead(policy.dead_node),
                 blocked=cardpool.blocked(pool, self.registry, self.world.priority_classes),
             )
 
-    def _dead(self, named: set[str], grace: float) -> dict[str, float]:
-        """Nodes with our pods that are gone, or silent for longer than the grace, and since when."""
+    def _dead(self, grace: float) -> dict[str, float]:
+        """Nodes with pods that are gone, or silent for longer than the grace, and since when."""
         found = {}
-        for name in named:
+        for name in self.world.pods_by_node:
             node = self.world.nodes.get(name)
             if node is None:
                 found[name] = self.world.now
@@ -180,50 +180,45 @@ class _Cycle:
         return draft.open_draft(job, spec, around, self.world.pods_by_owner.get(job.uid, ()))
 
     def _lay_out_rooms(self) -> None:
-        total: dict[str, rooms.Promise] = {}
+        total: rooms.Promises = {}
         for promises in self.promises.values():
             for node, promise in promises.items():
-                room = total.setdefault(node, rooms.Promise())
-                room.cards += promise.cards
-                room.pods += promise.pods
-                for name, amount in promise.requests.items():
-                    room.requests[name] = room.requests.get(name, 0) + amount
-        for name, members in self.place.by_supernode.items():
-            self._rooms_of_supernode(name, members, total)
-        for members in self.place.by_pool.values():
-            for member in members:
-                if not member.supernode:
-                    self._row(member, total, Cause.NO_PROFILE, spare=False)
+                total.setdefault(node, rooms.Promise()).join(promise)
+        for name, nodes in self.place.by_supernode.items():
+            self._supernode_rooms(name, nodes, total)
+        for pool, nodes in self.place.by_pool.items():
+            rows = self.rows.setdefault(pool, {})
+            for node in nodes:
+                if node not in rows:
+                    rows[node] = self._look(node, total.get(node), cordoned=False, spare=False).row
+        self.memory.survey.forget(self.place)
 
-    def _rooms_of_supernode(self, name: str, members: list[Member], total: Mapping[str, rooms.Promise]) -> None:
+    def _look(self, node: str, promise: rooms.Promise | None, *, cordoned: bool, spare: bool) -> survey.View:
+        member, records = self.place.members[node], self.faults.get(node, survey.CLEAN)
+        return self.memory.survey.look(member, self.facts[node], records, promise, cordoned=cordoned, spare=spare)
+
+    def _supernode_rooms(self, name: str, nodes: list[str], total: rooms.Promises) -> None:
         record = self.world.supernodes.get(name)
         spec = record.spec if record is not None else None
-        view = self.views.get(members[0].pool)
+        pool = self.place.members[nodes[0]].pool
         setting = spec.spares if spec is not None else None
-        if setting is None and view is not None and view.spec.spares is not None:
-            setting = view.spec.spares.per_supernode
-        wanted = rooms.spares_wanted(setting, len(members))
-        causes = {
-            member.node.name: rooms.cause_of(
-                member, self.faults.get(member.node.name, {}), cordoned=spec is not None and spec.cordoned
-            )
-            for member in members
-        }
-        idle = {}
-        if wanted:
-            for member in members:
-                node = member.node.name
-                used = self.facts[node].used.get(member.resource, 0)
-                idle[node] = causes[node] is Cause.NONE and not used and not total.get(node, rooms.Promise()).cards
-        self.spare[name] = rooms.pick_spares(members, wanted, idle)
-        for member in members:
-            cause = causes[member.node.name]
-            self._row(member, total, cause, spare=member.node.name in self.spare[name])
+        declared = self.views[pool].spec.spares
+        if setting is None and declared is not None:
+            setting = declared.per_supernode
+        cordoned = spec is not None and spec.cordoned
+        wanted = rooms.spares_wanted(setting, len(nodes))
+        spare = rooms.pick_spares(nodes, wanted, lambda node: self._idle(node, total, cordoned=cordoned))
+        self.spares[name] = SpareCounts(wanted=wanted, healthy=len(spare), used=wanted - len(spare))
+        views = [self._look(node, total.get(node), cordoned=cordoned, spare=node in spare) for node in nodes]
+        self.areas[name] = self.memory.survey.area(name, views)
+        rows = self.rows.setdefault(pool, {})
+        for view in views:
+            rows[view.member.node.name] = view.row
 
-    def _row(self, member: Member, total: Mapping[str, rooms.Promise], cause: Cause, *, spare: bool) -> None:
-        node = member.node.name
-        row = rooms.row(member, self.facts[node], total.get(node), cause, spare=spare)
-        self.rows.setdefault(member.pool, {})[node] = row
+    def _idle(self, node: str, total: rooms.Promises, *, cordoned: bool) -> bool:
+        member, facts = self.place.members[node], self.facts[node]
+        cause = rooms.cause_of(member, self.faults.get(node, survey.CLEAN), cordoned=cordoned)
+        return cause is Cause.NONE and not facts.used.get(member.resource) and node not in total
 
     def _plan(self) -> None:
         queues: dict[str, list[Gang]] = {}
@@ -233,8 +228,7 @@ class _Cycle:
         for pool, gangs in sorted(queues.items()):
             view = self.views[pool]
             inventory = self._inventory(pool, view)
-            strategy = view.spec.queue.strategy.value
-            answer = plan.plan(inventory, gangs, now=self.world.now, strategy=strategy)
+            answer = plan.plan(inventory, gangs, now=self.world.now, strategy=view.spec.queue.strategy.value)
             for placement in answer.placements:
                 one = self.drafts[placement.gang]
                 starting.place(one, placement)
@@ -245,19 +239,16 @@ class _Cycle:
 
     def _inventory(self, pool: str, view: PoolView) -> Inventory:
         profiles = tuple(profile.name for profile in view.spec.profiles)
-        trees = tuple(membership.tree_of(view.spec, name) for name in profiles)
+        shape: Shape = (profiles, trees := tuple(membership.tree_of(view.spec, name) for name in profiles))
         rows = self.rows.get(pool, {})
         kept = self.memory.inventory.get(pool)
-        if kept is not None and isinstance(kept[0], tuple):
-            old_rows, old_shape = kept[0]
-            if old_shape == (profiles, trees) and old_rows.keys() == rows.keys():
-                changed = [row for name, row in rows.items() if row != old_rows[name]]
-                updated = build.update_rows(kept[1], changed)
-                if updated is not None:
-                    self.memory.inventory[pool] = ((rows, old_shape), updated)
-                    return updated
-        inventory = build.build_inventory(rows.values(), profiles, trees)
-        self.memory.inventory[pool] = ((rows, (profiles, trees)), inventory)
+        inventory = None
+        if kept is not None and kept[1] == shape and kept[0].keys() == rows.keys():
+            old = kept[0]
+            inventory = build.update_rows(kept[2], [row for name, row in rows.items() if row is not old[name]])
+        if inventory is None:
+            inventory = build.build_inventory(rows.values(), profiles, trees)
+        self.memory.inventory[pool] = (rows, shape, inventory)
         return inventory
 
     def _decision(self) -> Decision:
@@ -270,17 +261,16 @@ class _Cycle:
                 self.memory.pending[one.job.uid] = self.promises.get(one.job.uid, {})
             self.wake = times.earliest(self.wake, one.wake)
         broken = [step for job in self.world.jobs.values() if (step := invalid.job_step(job, self.world.now))]
-        counts = self._counts()
-        pools, labels = self._pool_steps(counts)
+        pools, labels = self._pool_steps()
         busy = self.world.busy
-        steps = [*self._supernode_steps(counts), *pools, *jobs, *broken]
+        steps = [*self._supernode_steps(), *pools, *jobs, *broken]
         return Decision(
             steps=tuple(step for step in steps if step.uid not in busy),
             labels=tuple(labels),
             supernodes=tuple(supernode.discover(self.place, self.world.supernodes, self.world.pools)),
             removals=tuple(supernode.leftovers(self.place, self.world.supernodes)),
             wake=self.wake,
-            gauges=self._gauges(counts),
+            gauges=self._gauges(),
         )
 
     def _retain(self) -> None:
@@ -298,87 +288,72 @@ class _Cycle:
             for one in drafts[kept:]:
                 one.delete_self = True
 
-    def _counts(self) -> dict[str, tally.Counts]:
-        found = {}
-        for rows in self.rows.values():
-            for name, row in rows.items():
-                open_ = row.cause is Cause.NONE
-                records = self.faults.get(name, {})
-                found[name] = tally.of_node(self.place.members[name], records, row.used_cards, open_=open_)
-        return found
-
-    def _supernode_steps(self, counts: Mapping[str, tally.Counts]) -> list[Step]:
+    def _supernode_steps(self) -> list[Step]:
         steps = []
-        for record in self.world.supernodes.values():
+        for name, record in self.world.supernodes.items():
             if record.deleting or record.uid in self.world.busy:
                 continue
-            members = self.place.by_supernode.get(record.name, [])
-            faults = [fault for member in members for fault in self.faults.get(member.node.name, {}).values()]
-            view = self.views.get(record.spec.pool) if record.spec is not None else None
-            vendors = {item.name: item.vendor for item in view.spec.profiles} if view is not None else {}
-            pairs = [(member, counts[member.node.name]) for member in members]
-            step = supernode.step(
-                record,
-                pairs,
-                faults,
-                self._spare_counts(record.name, members),
-                vendors,
-                self.place.conflicts.get(record.name, []),
-                self.world.now,
-            )
-            if step is not None:
+            area = self.areas.get(name)
+            nodes = self.place.by_supernode.get(name, ())
+            faults = [fault for node in nodes for fault in self.faults.get(node, survey.CLEAN).values()]
+            spares = self.spares.get(name, SpareCounts())
+            conflicts = self.place.conflicts.get(name, [])
+            inputs = (record, area, faults, spares, conflicts)
+            old = self.memory.settled.get(name)
+            if old is not None and old[0] is record and old[1] is area and old[2:] == inputs[2:]:
+                continue
+            total = area.total if area is not None else tally.Total()
+            step = supernode.step(record, total, faults, spares, conflicts, self.world.now)
+            if step is None:
+                self.memory.settled[name] = inputs
+            else:
+                self.memory.settled.pop(name, None)
                 steps.append(step)
         return steps
 
-    def _spare_counts(self, name: str, members: list[Member]) -> SpareCounts:
-        record = self.world.supernodes.get(name)
-        setting = record.spec.spares if record is not None and record.spec is not None else None
-        view = self.views.get(members[0].pool) if members else None
-        if setting is None and view is not None and view.spec.spares is not None:
-            setting = view.spec.spares.per_supernode
-        wanted = rooms.spares_wanted(setting, len(members))
-        healthy = len(self.spare.get(name, ()))
-        return SpareCounts(wanted=wanted, healthy=healthy, used=max(0, wanted - healthy))
-
-    def _pool_steps(self, counts: Mapping[str, tally.Counts]) -> tuple[list[Step], list[ApplyNodeLabels]]:
-        actions, foreign = cardpool.label_nodes(
-            dict(self.world.nodes), self.place, self.world.pools, self.registry, self.world.busy
-        )
+    def _pool_steps(self) -> tuple[list[Step], list[ApplyNodeLabels]]:
+        actions, foreign = cardpool.label_nodes(self.world, self.place, self.registry, self.memory.labels)
         jobs: dict[str, list[int]] = {}
         for job in self.world.jobs.values():
-            if job.spec is None:
-                continue
-            queued_running = jobs.setdefault(job.spec.pool, [0, 0])
-            if job.status.completion_time is None and not job.spec.suspend:
-                queued_running[job.status.placement is not None] += 1
+            if job.spec is not None and job.status.completion_time is None and not job.spec.suspend:
+                jobs.setdefault(job.spec.pool, [0, 0])[job.status.placement is not None] += 1
         steps = []
         for pool in self.world.pools.values():
             if pool.deleting or pool.uid in self.world.busy:
                 continue
-            members = [(member, counts[member.node.name]) for member in self.place.by_pool.get(pool.name, [])]
-            queued, running = jobs.get(pool.name, [0, 0])
-            facts = {
-                "queued": queued,
-                "running": running,
-                "blocked": cardpool.blocked(pool, self.registry, self.world.priority_classes),
-                "degraded": cardpool.degradation(
-                    pool,
-                    self.registry,
-                    self.place.conflicts.get(pool.name, []),
-                    foreign.get(pool.name, []),
-                ),
-            }
-            step = cardpool.step(pool, members, facts, self.world.now)
+            queued, running = jobs.get(pool.name, (0, 0))
+            conflicts = self.place.conflicts.get(pool.name, [])
+            findings = cardpool.Findings(
+                total=self._pool_total(pool.name),
+                supernodes=sum(1 for item in self.place.domains.values() if item.pool == pool.name),
+                queued=queued,
+                running=running,
+                blocked=cardpool.blocked(pool, self.registry, self.world.priority_classes),
+                degraded=cardpool.degradation(pool, self.registry, conflicts, foreign.get(pool.name, [])),
+            )
+            step = cardpool.step(pool, findings, self.world.now)
             if step is not None:
                 steps.append(step)
         return steps, actions
 
-    def _gauges(self, counts: Mapping[str, tally.Counts]) -> Gauges:
+    def _pool_total(self, pool: str) -> tally.Total:
+        total = tally.Total()
+        for name, area in self.areas.items():
+            if self.place.domains[name].pool == pool:
+                total.add(area.total)
+        members, views = self.place.members, self.memory.survey.views
+        stray = [views[node] for node in self.place.by_pool.get(pool, ()) if not members[node].supernode]
+        total.add(tally.total((view.member, view.counts) for view in stray))
+        return total
+
+    def _gauges(self) -> Gauges:
         found: Gauges = {"cards": {}, "jobs": {}}
-        for member in self.place.members.values():
-            for state, amount in counts[member.node.name].items():
-                labels = (("pool", member.pool), ("profile", member.profile), ("state", state))
-                found["cards"][labels] = found["cards"].get(labels, 0.0) + amount
+        for name, area in self.areas.items():
+            pool = self.place.domains[name].pool
+            for profile, (_, counts, _) in area.total.profiles.items():
+                for state, amount in counts.items():
+                    labels = (("pool", pool), ("profile", profile), ("state", state))
+                    found["cards"][labels] = found["cards"].get(labels, 0.0) + amount
         for job in self.world.jobs.values():
             pool = job.spec.pool if job.spec is not None else ""
             phase = job.status.phase.value if job.status.phase is not None else "New"
@@ -390,9 +365,8 @@ class _Cycle:
 def policy_of(pool: PoolRecord) -> cards.Policy:
     """The pool's fault settings as the fault pipeline takes them."""
     settings = pool.spec.faults if pool.spec is not None else Faults()
-    base = cards.Policy()
     return replace(
-        base,
+        cards.Policy(),
         debounce=float(settings.debounce_seconds),
         attribution=float(settings.attribution_seconds),
         quarantine_faults=settings.quarantine.faults,

@@ -22,6 +22,7 @@ from cardpool.faults.signals import NodeFacts
 from cardpool.lifecycle import ranks, times
 from cardpool.lifecycle.actions import CreateObject, DeletePod, Event, Step
 from cardpool.lifecycle.conditions import Board
+from cardpool.lifecycle.membership import Member
 from cardpool.names import (
     LABEL_ATTEMPT,
     LABEL_EXECUTION,
@@ -44,12 +45,16 @@ class PoolView:
     name: str
     spec: CardPoolSpec
     policy: Policy
-    resources: Mapping[str, str]
+    members: Mapping[str, Member]
     usable: frozenset[str]
     faults: Mapping[str, Mapping[str, CardFault]]
     facts: Mapping[str, NodeFacts]
     dead: Mapping[str, float]
     blocked: tuple[Reason, str] | None = None
+
+    def resources(self, node: str) -> str:
+        """Under which name the node offers its cards; empty where it is no node of a pool any more."""
+        return self.members[node].resource if node in self.members else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cardpool.api.cardpool import CardPoolSpec, Profile
 from cardpool.api.common import LabelSelector
@@ -43,16 +44,38 @@ class Domain:
     discovered: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Seated:
+    """What was decided of one node: its member record and domain (None: no pool), and who else claims it."""
+
+    node: NodeRecord
+    member: Member | None
+    domain: Domain | None
+    pools: tuple[str, ...] = ()
+    clashes: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(slots=True)
 class Membership:
-    """Every node's place. ``conflicts`` are (node, other owner) pairs per pool or declared supernode name."""
+    """Every node's place, lists in node-name order.
+
+    ``conflicts`` are (node, other owner) pairs per pool or declared supernode name.
+    """
 
     members: dict[str, Member] = field(default_factory=dict)
-    by_pool: dict[str, list[Member]] = field(default_factory=dict)
-    by_supernode: dict[str, list[Member]] = field(default_factory=dict)
+    by_pool: dict[str, list[str]] = field(default_factory=dict)
+    by_supernode: dict[str, list[str]] = field(default_factory=dict)
     domains: dict[str, Domain] = field(default_factory=dict)
     conflicts: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    dra_only: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Seating:
+    """What may be kept from cycle to cycle: each node's place, while pools, makers and Supernodes stay the same."""
+
+    rules: tuple[object, ...] = ()
+    seated: dict[str, Seated] = field(default_factory=dict)
+    place: Membership = field(default_factory=Membership)
 
 
 def matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
@@ -69,12 +92,13 @@ def matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
 
 
 def tree_of(spec: CardPoolSpec, profile: str) -> Tree:
-    """The topology levels of one profile, wide to narrow, the node left out."""
+    """The topology levels of one profile, wide to narrow, the node level left out."""
     override = next((item for item in spec.topology.overrides if item.profile == profile), None)
     levels = override.levels if override is not None else spec.topology.levels
     return Tree(tuple(Level(level.name, level.label) for level in levels if level.name != "node"))
 
 
+@lru_cache(maxsize=65_536)
 def supernode_name(pool: str, value: str, key: str) -> str:
     """``<pool>-<sanitized value>-<6 hex of key and value>``: two values that sanitize alike stay apart."""
     clean = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:40].strip("-")
@@ -88,41 +112,71 @@ def live_pools(world: World) -> list[PoolRecord]:
     return sorted(pools, key=lambda pool: (pool.created, pool.name))
 
 
-def assign(world: World, registry: Registry) -> Membership:
-    """Place every node; nodes in name order, pools by age."""
-    result = Membership()
+def assign(world: World, registry: Registry, kept: Seating) -> Membership:
+    """Place every node; nodes in name order, pools by age. Only nodes that changed are judged anew."""
     pools = live_pools(world)
-    for pool in pools:
-        result.by_pool[pool.name] = []
     declared = sorted(
         (item for item in world.supernodes.values() if item.spec is not None and not item.deleting),
-        key=lambda item: (item.discovered, item.created, item.name),
+        key=lambda item: (item.created, item.name),
     )
-    for name in sorted(world.nodes):
-        node = world.nodes[name]
-        owners = [pool for pool in pools if pool.spec is not None and matches(pool.spec.selector, node.labels)]
-        for loser in owners[1:]:
-            result.conflicts.setdefault(loser.name, []).append((name, owners[0].name))
-        if owners:
-            _place(result, owners[0], node, declared, registry)
+    declared = [item for item in declared if not item.discovered]
+    rules: tuple[object, ...] = (registry, *(pool.spec for pool in pools), None, *(item.spec for item in declared))
+    if len(rules) != len(kept.rules) or any(one is not other for one, other in zip(rules, kept.rules, strict=True)):
+        kept.rules, kept.seated = rules, {}
+    changed = len(kept.seated) != len(world.nodes)
+    seated = {}
+    for name, node in world.nodes.items():
+        old = kept.seated.get(name)
+        if old is not None and old.node is node:
+            seated[name] = old
+        else:
+            seated[name] = _seat(pools, node, declared, registry)
+            changed = True
+    if changed:
+        kept.seated = seated
+        kept.place = _gather(pools, seated)
+    return kept.place
+
+
+def _gather(pools: Iterable[PoolRecord], seated: Mapping[str, Seated]) -> Membership:
+    result = Membership(by_pool={pool.name: [] for pool in pools})
+    for name in sorted(seated):
+        one = seated[name]
+        member = one.member
+        if member is None:
+            continue
+        result.members[name] = member
+        result.by_pool[member.pool].append(name)
+        for loser in one.pools[1:]:
+            result.conflicts.setdefault(loser, []).append((name, one.pools[0]))
+        for supernode, winner in one.clashes:
+            result.conflicts.setdefault(supernode, []).append((name, winner))
+        if one.domain is not None:
+            result.domains.setdefault(one.domain.name, one.domain)
+            result.by_supernode.setdefault(one.domain.name, []).append(name)
     return result
 
 
-def _place(
-    result: Membership, pool: PoolRecord, node: NodeRecord, declared: Iterable[SupernodeRecord], registry: Registry
-) -> None:
-    spec = pool.spec
+def _seat(
+    pools: Iterable[PoolRecord], node: NodeRecord, declared: Iterable[SupernodeRecord], registry: Registry
+) -> Seated:
+    owners = [pool for pool in pools if pool.spec is not None and matches(pool.spec.selector, node.labels)]
+    spec = owners[0].spec if owners else None
     if spec is None:
-        return
+        return Seated(node, None, None)
+    pool = owners[0].name
     profile = _profile(spec, node, registry)
     vendor = profile.vendor if profile is not None else ""
     resource = registry.resource_of(vendor, {**node.allocatable, **node.capacity}) or ""
-    domain = _declared(result, declared, pool.name, node) or _discovered(spec, pool.name, profile, node)
-    if domain is not None:
-        result.domains.setdefault(domain.name, domain)
+    claims = [
+        item.name
+        for item in declared
+        if item.spec is not None and item.spec.pool == pool and matches(item.spec.selector, node.labels)
+    ]
+    domain = Domain(claims[0], pool, {}, discovered=False) if claims else _discovered(spec, pool, profile, node)
     member = Member(
         node=node,
-        pool=pool.name,
+        pool=pool,
         profile=profile.name if profile is not None else "",
         vendor=vendor,
         resource=resource,
@@ -130,10 +184,8 @@ def _place(
         allocatable=node.allocatable.get(resource, 0),
         supernode=domain.name if domain is not None else "",
     )
-    result.members[node.name] = member
-    result.by_pool[pool.name].append(member)
-    if domain is not None:
-        result.by_supernode.setdefault(domain.name, []).append(member)
+    clashes = tuple((other, claims[0]) for other in claims[1:])
+    return Seated(node, member, domain, tuple(owner.name for owner in owners), clashes)
 
 
 def _profile(spec: CardPoolSpec, node: NodeRecord, registry: Registry) -> Profile | None:
@@ -156,21 +208,6 @@ def _identified(registry: Registry, vendor: str, labels: Mapping[str, str]) -> b
     if file is None:
         return False
     return any(key in labels and (value == "*" or labels[key] == value) for key, value in file.identify_labels.items())
-
-
-def _declared(result: Membership, declared: Iterable[SupernodeRecord], pool: str, node: NodeRecord) -> Domain | None:
-    """The first Supernode that a person declared (or wrote fields on) and that selects the node."""
-    found: Domain | None = None
-    for item in declared:
-        if item.discovered or item.spec is None or item.spec.pool != pool:
-            continue
-        if not matches(item.spec.selector, node.labels):
-            continue
-        if found is None:
-            found = Domain(item.name, pool, {}, discovered=False)
-        else:
-            result.conflicts.setdefault(item.name, []).append((node.name, found.name))
-    return found
 
 
 def _discovered(spec: CardPoolSpec, pool: str, profile: Profile | None, node: NodeRecord) -> Domain | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -39,7 +40,7 @@ MPI_MOUNT = "/etc/cardpool/mpi"
 LOST_NODE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attempt:
     """What all pods of one attempt share; ``resume`` is the checkpoint chosen for it, if any."""
 
@@ -53,10 +54,15 @@ class Attempt:
     tolerate_pool: bool
     resume: CheckpointStatus | None
 
-    @property
+    @cached_property
     def seats(self) -> tuple[ranks.Seat, ...]:
         """All ranks."""
         return ranks.seats(self.spec, self.profile)
+
+    @cached_property
+    def bases(self) -> dict[str, dict[str, Any]]:
+        """Each group's pod spec without what differs from rank to rank; parts are shared, so never changed in place."""
+        return {group.name: _base(self, group) for group in self.spec.groups}
 
 
 def owner(job: JobRecord) -> dict[str, Any]:
@@ -117,36 +123,38 @@ def host_file(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def pod(attempt: Attempt, seat: ranks.Seat, node: str, resource: str, world_size: int) -> dict[str, Any]:
-    """The pod of one rank, pinned to its node."""
-    job, group = attempt.job, seat.group
-    name = seat.pod_name(job.name)
-    spec = deepcopy(shapes.pod_spec(group, attempt.profile))
+def _base(attempt: Attempt, group: Group) -> dict[str, Any]:
+    spec = dict(shapes.pod_spec(group, attempt.profile))
     spec["restartPolicy"] = "Never"
-    spec["hostname"] = name
     spec["priorityClassName"] = attempt.priority_class
-    if needs_service(attempt.spec, world_size):
-        spec["subdomain"] = job.name
-    _pin(spec, node)
-    _tolerate(spec, attempt)
-    container = spec["containers"][shapes.card_container(group)]
+    if needs_service(attempt.spec, len(attempt.seats)):
+        spec["subdomain"] = attempt.job.name
+    spec["tolerations"] = _tolerations(spec, attempt)
+    if attempt.spec.rendezvous.style is RendezvousStyle.MPI:
+        hosts = {"name": "cardpool-mpi", "configMap": {"name": f"{attempt.job.name}-mpi-hosts-{attempt.attempt}"}}
+        spec["volumes"] = [*spec.get("volumes", []), hosts]
+    return spec
+
+
+def pod(attempt: Attempt, seat: ranks.Seat, node: str, resource: str) -> dict[str, Any]:
+    """The pod of one rank, pinned to its node; its parts are shared with other ranks' pods and only read."""
+    group, world_size = seat.group, len(attempt.seats)
+    name = seat.pod_name(attempt.job.name)
+    base = attempt.bases[group.name]
+    place = shapes.card_container(group)
+    container = dict(base["containers"][place])
     cards = ranks.cards_per_pod(group, attempt.profile)
     if cards and resource:
-        resources = container.setdefault("resources", {})
-        for kind in ("requests", "limits"):
-            resources[kind] = {**resources.get(kind, {}), resource: str(cards)}
+        given = container.get("resources", {})
+        held = {kind: {**given.get(kind, {}), resource: str(cards)} for kind in ("requests", "limits")}
+        container["resources"] = {**given, **held}
     container["env"] = [*container.get("env", []), *_env(attempt, seat, cards, world_size)]
     if attempt.spec.rendezvous.style is RendezvousStyle.MPI:
-        hosts = {"name": "cardpool-mpi", "configMap": {"name": f"{job.name}-mpi-hosts-{attempt.attempt}"}}
-        spec["volumes"] = [*spec.get("volumes", []), hosts]
         mount = {"name": "cardpool-mpi", "mountPath": MPI_MOUNT, "readOnly": True}
         container["volumeMounts"] = [*container.get("volumeMounts", []), mount]
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": _metadata(attempt, group, seat, name),
-        "spec": spec,
-    }
+    containers = [*base["containers"][:place], container, *base["containers"][place + 1 :]]
+    spec = {**base, "hostname": name, "affinity": _pinned(base, node), "containers": containers}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(attempt, group, seat, name), "spec": spec}
 
 
 def _metadata(attempt: Attempt, group: Group, seat: ranks.Seat, name: str) -> dict[str, Any]:
@@ -228,31 +236,30 @@ def checkpoint_dir(checkpoint: Checkpoint, attempt: int) -> str:
     return str(root / str(attempt) if checkpoint.fencing is Fencing.ATTEMPT_PATH else root)
 
 
-def _pin(spec: dict[str, Any], node: str) -> None:
-    """AND the node's name into every term; without a term make one."""
+def _pinned(spec: Mapping[str, Any], node: str) -> dict[str, Any]:
+    """The affinity with the node's name ANDed into every term; without a term one is made."""
     field = {"key": "metadata.name", "operator": "In", "values": [node]}
-    affinity = spec.setdefault("affinity", {}).setdefault("nodeAffinity", {})
-    required = affinity.setdefault("requiredDuringSchedulingIgnoredDuringExecution", {"nodeSelectorTerms": []})
+    affinity = spec.get("affinity", {})
+    nodes = affinity.get("nodeAffinity", {})
+    required = nodes.get("requiredDuringSchedulingIgnoredDuringExecution", {})
     terms = required.get("nodeSelectorTerms") or [{}]
-    required["nodeSelectorTerms"] = [{**term, "matchFields": [*term.get("matchFields", []), field]} for term in terms]
+    pinned = [{**term, "matchFields": [*term.get("matchFields", []), field]} for term in terms]
+    required = {**required, "nodeSelectorTerms": pinned}
+    return {**affinity, "nodeAffinity": {**nodes, "requiredDuringSchedulingIgnoredDuringExecution": required}}
 
 
-def _tolerate(spec: dict[str, Any], attempt: Attempt) -> None:
+def _tolerations(spec: Mapping[str, Any], attempt: Attempt) -> list[dict[str, Any]]:
+    """The template's tolerations, the pool's taint, and short ones of our own for nodes that are lost."""
     given = list(spec.get("tolerations", []))
     keys = {item.get("key") for item in given}
     if attempt.tolerate_pool:
         given.append({"key": TAINT_POOL, "operator": "Exists"})
-    given += [
-        {
-            "key": key,
-            "operator": "Exists",
-            "effect": "NoExecute",
-            "tolerationSeconds": attempt.dead_node_seconds,
-        }
+    seconds = attempt.dead_node_seconds
+    return given + [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
         for key in LOST_NODE_TAINTS
         if key not in keys
     ]
-    spec["tolerations"] = given
 
 
 def resolver_name(job: str, attempt: int, execution: int) -> str:
@@ -322,8 +329,8 @@ def resolver(attempt: Attempt, node: str, image: str) -> dict[str, Any] | None:
             if key in template
         },
     }
-    _pin(pod_spec, node)
-    _tolerate(pod_spec, attempt)
+    pod_spec["affinity"] = _pinned(pod_spec, node)
+    pod_spec["tolerations"] = _tolerations(pod_spec, attempt)
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -6,7 +6,7 @@ and the pod that fulfils it are never both counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cardpool.api.common import NumberOrPercent
@@ -33,6 +33,13 @@ class Promise:
         self.cards += cards
         self.pods += 1
         for name, amount in requests.items():
+            self.requests[name] = self.requests.get(name, 0) + amount
+
+    def join(self, other: Promise) -> None:
+        """Everything of another promise on the same node."""
+        self.cards += other.cards
+        self.pods += other.pods
+        for name, amount in other.requests.items():
             self.requests[name] = self.requests.get(name, 0) + amount
 
 
@@ -123,7 +130,14 @@ def spares_wanted(setting: NumberOrPercent | None, nodes: int) -> int:
     return min(nodes, -(-nodes * int(str(setting).rstrip("%")) // 100))
 
 
-def pick_spares(members: Iterable[Member], wanted: int, idle: Mapping[str, bool]) -> frozenset[str]:
+def pick_spares(nodes: Sequence[str], wanted: int, idle: Callable[[str], bool]) -> frozenset[str]:
     """The nodes withheld: healthy and empty ones, the last by name, so that the choice does not wander."""
-    names = sorted((member.node.name for member in members if idle.get(member.node.name)), reverse=True)
-    return frozenset(names[:wanted])
+    if not wanted:
+        return frozenset()
+    found: list[str] = []
+    for name in reversed(nodes):
+        if len(found) == wanted:
+            break
+        if idle(name):
+            found.append(name)
+    return frozenset(found)

@@ -333,7 +333,7 @@ def make_pods(draft: Draft) -> None:
     for seat, node in zip(seats, nodes, strict=True):
         if seat.rank in done or seat.rank in draft.live:
             continue
-        manifest = pods.pod(attempt, seat, node, pool.resources.get(node, ""), len(seats))
+        manifest = pods.pod(attempt, seat, node, pool.resources(node))
         draft.pods.append(CreateObject(manifest, attempt.attempt))
     place = draft.placement
     if place is not None and place.state is PlacementState.RESERVED:

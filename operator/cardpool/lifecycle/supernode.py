@@ -16,7 +16,7 @@ from cardpool.domain.world import PoolRecord, SupernodeRecord
 from cardpool.lifecycle import tally, times
 from cardpool.lifecycle.actions import ApplySupernode, DeleteSupernode, Event, Step
 from cardpool.lifecycle.conditions import Board
-from cardpool.lifecycle.membership import Domain, Member, Membership
+from cardpool.lifecycle.membership import Domain, Membership
 from cardpool.names import CardState, Condition, Kind, Reason
 
 FAULTS_MAX = 1024
@@ -98,31 +98,27 @@ def leftovers(membership: Membership, supernodes: Mapping[str, SupernodeRecord])
 
 def step(
     record: SupernodeRecord,
-    members: list[tuple[Member, tally.Counts]],
+    total: tally.Total,
     faults: list[CardFault],
     spares: SpareCounts,
-    vendors: Mapping[str, str],
     conflicts: list[tuple[str, str]],
     now: float,
 ) -> Step | None:
     """The Supernode's status, and an Event for each card that changed for the worse or came back."""
     if record.spec is None:
         return _invalid(record, now)
-    total = tally.empty()
-    for _, counts in members:
-        tally.add(total, counts)
     status = record.status.model_copy(
         update={
             "observed_generation": record.generation,
             "pool": record.spec.pool,
-            "nodes": len(members),
-            "ready_nodes": sum(1 for member, _ in members if member.node.ready and not member.node.unschedulable),
-            "profiles": tally.by_profile(members, vendors),
-            "cards": tally.model(total),
-            "largest_free_block": total["free"],
+            "nodes": total.nodes,
+            "ready_nodes": total.ready,
+            "profiles": total.by_profile(),
+            "cards": total.cards(),
+            "largest_free_block": total.whole,
             "spares": spares,
             "faults": fault_entries(faults),
-            "conditions": _conditions(record, total, members, conflicts, now),
+            "conditions": _conditions(record, total, conflicts, now),
         }
     )
     if status == record.status:
@@ -158,14 +154,10 @@ def _essence(status: SupernodeStatus) -> object:
 
 
 def _conditions(
-    record: SupernodeRecord,
-    total: tally.Counts,
-    members: list[tuple[Member, tally.Counts]],
-    conflicts: list[tuple[str, str]],
-    now: float,
+    record: SupernodeRecord, total: tally.Total, conflicts: list[tuple[str, str]], now: float
 ) -> tuple[common.Condition, ...]:
     board = Board(record.status.conditions, record.generation, now)
-    bad = {name: total[name] for name in ("faulty", "quarantined", "unknown") if total[name]}
+    bad, cards = total.unwell(), total.counts
     text = ", ".join(f"{count} {name}" for name, count in bad.items())
     if conflicts:
         node, other = conflicts[0]
@@ -173,16 +165,16 @@ def _conditions(
         board.put(Condition.DEGRADED, True, Reason.NODE_CONFLICT, clash)
     elif bad:
         reason = Reason.CARDS_UNKNOWN if set(bad) == {"unknown"} else Reason.CARDS_FAULTY
-        board.put(Condition.DEGRADED, True, reason, f"{text} of {total['total']} cards")
+        board.put(Condition.DEGRADED, True, reason, f"{text} of {cards['total']} cards")
     else:
         board.put(Condition.DEGRADED, False, Reason.HEALTHY, "no card is in doubt")
     cordoned = record.spec is not None and record.spec.cordoned
-    if not members:
+    if not total.nodes:
         board.put(Condition.READY, False, Reason.NO_NODES, "no node of the pool is selected")
     elif cordoned:
         board.put(Condition.READY, False, Reason.CORDONED, "spec.cordoned is true: no new gang starts here")
     else:
-        board.put(Condition.READY, True, Reason.READY, f"{total['free']} of {total['total']} cards are free")
+        board.put(Condition.READY, True, Reason.READY, f"{cards['free']} of {cards['total']} cards are free")
     board.put(Condition.RECONCILING, False, Reason.READY, "")
     board.drop(Condition.STALLED)
     return board.result()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
+from cardpool.api.cardpool import GangSlots
 from cardpool.api.common import CardCounts, ProfileCards
 from cardpool.domain.cards import CardFault
 from cardpool.faults.cards import GONE
 from cardpool.lifecycle.membership import Member
 from cardpool.names import CardState
 
-FIELDS = {
+STATES = {
     CardState.SUSPECT: "suspect",
     CardState.FAULTY: "faulty",
     CardState.SUB_HEALTHY: "sub_healthy",
@@ -18,18 +20,15 @@ FIELDS = {
     CardState.QUARANTINED: "quarantined",
     CardState.PROBATION: "probation",
 }
+SLOT_SIZES = (1, 8, 64, 512, 4096)
+_NOTHING = dict.fromkeys(("total", "healthy", "free", "allocated", *STATES.values()), 0)
 
 Counts = dict[str, int]
 
 
-def empty() -> Counts:
-    """A tally of nothing."""
-    return dict.fromkeys(("total", "healthy", "free", "allocated", *FIELDS.values()), 0)
-
-
 def of_node(member: Member, records: Mapping[str, CardFault], used: int, *, open_: bool) -> Counts:
     """One node's cards; ``used`` counts cards held or promised, ``open_`` says whether its free cards may be given."""
-    counts = empty()
+    counts = _NOTHING.copy()
     total = member.capacity
     counts["total"] = total
     counts["allocated"] = min(used, total) if total else used
@@ -39,7 +38,7 @@ def of_node(member: Member, records: Mapping[str, CardFault], used: int, *, open
     bad = 0
     for record in records.values():
         if record.bad and bad < total:
-            counts[FIELDS[record.state]] += 1
+            counts[STATES[record.state]] += 1
             bad += 1
     counts["healthy"] = total - bad
     if open_:
@@ -47,26 +46,83 @@ def of_node(member: Member, records: Mapping[str, CardFault], used: int, *, open
     return counts
 
 
-def add(total: Counts, part: Counts) -> None:
-    """Sum in place."""
-    for key, value in part.items():
-        total[key] += value
+@dataclass(slots=True)
+class Total:
+    """Sums over some nodes: cards by state, per profile too, and what gangs of each slot size would find.
+
+    ``whole`` counts the free cards of entirely free nodes, ``fits[size]`` the gangs of that size inside single nodes.
+    """
+
+    nodes: int = 0
+    ready: int = 0
+    counts: Counts = field(default_factory=_NOTHING.copy)
+    profiles: dict[str, tuple[str, Counts, int]] = field(default_factory=dict)
+    whole: int = 0
+    widest: int = 0
+    fits: dict[int, int] = field(default_factory=lambda: dict.fromkeys(SLOT_SIZES, 0))
+    above: dict[int, int] = field(default_factory=lambda: dict.fromkeys(SLOT_SIZES, 0))
+
+    def add(self, other: Total) -> None:
+        """Sum in place."""
+        self.nodes += other.nodes
+        self.ready += other.ready
+        self.widest = max(self.widest, other.widest)
+        for key, value in other.counts.items():
+            self.counts[key] += value
+        for name, (vendor, counts, nodes) in other.profiles.items():
+            _, own, known = self.profiles.get(name, (vendor, _NOTHING.copy(), 0))
+            for key, value in counts.items():
+                own[key] += value
+            self.profiles[name] = (vendor, own, known + nodes)
+        for size in SLOT_SIZES:
+            self.fits[size] += other.fits[size]
+            self.above[size] += other.above[size]
+
+    def cards(self) -> CardCounts:
+        """The counts as they stand in status."""
+        return CardCounts(**self.counts)
+
+    def by_profile(self) -> tuple[ProfileCards, ...]:
+        """One entry a profile, in name order."""
+        return tuple(
+            ProfileCards(profile=name, vendor=vendor or None, nodes=nodes, cards=CardCounts(**counts))
+            for name, (vendor, counts, nodes) in sorted(self.profiles.items())
+        )
+
+    def slots(self) -> tuple[GangSlots, ...]:
+        """Gangs of each size that fit now: inside one node up to a node's cards, inside one supernode above."""
+        return tuple(
+            GangSlots(gang=size, count=self.fits[size] if size <= self.widest else self.above[size])
+            for size in SLOT_SIZES
+        )
+
+    def unwell(self) -> dict[str, int]:
+        """Cards out of service by state."""
+        return {name: self.counts[name] for name in ("faulty", "quarantined", "unknown") if self.counts[name]}
 
 
-def model(counts: Counts) -> CardCounts:
-    """The counts as they stand in status."""
-    return CardCounts(**counts)
-
-
-def by_profile(members: Iterable[tuple[Member, Counts]], vendors: Mapping[str, str]) -> tuple[ProfileCards, ...]:
-    """One entry a profile, in name order; nodes without a profile are left out."""
-    sums: dict[str, tuple[Counts, list[int]]] = {}
-    for member, counts in members:
+def total(nodes: Iterable[tuple[Member, Counts]]) -> Total:
+    """The sum over the nodes of one supernode."""
+    sum_ = Total()
+    for member, counts in nodes:
+        sum_.nodes += 1
+        sum_.ready += member.node.ready and not member.node.unschedulable
+        sum_.widest = max(sum_.widest, member.capacity)
+        own = sum_.counts
+        for key, value in counts.items():
+            if value:
+                own[key] += value
         if member.profile:
-            total, nodes = sums.setdefault(member.profile, (empty(), [0]))
-            add(total, counts)
-            nodes[0] += 1
-    return tuple(
-        ProfileCards(profile=name, vendor=vendors.get(name), nodes=nodes[0], cards=model(total))
-        for name, (total, nodes) in sorted(sums.items())
-    )
+            vendor, parts, number = sum_.profiles.get(member.profile, (member.vendor, _NOTHING.copy(), 0))
+            for key, value in counts.items():
+                if value:
+                    parts[key] += value
+            sum_.profiles[member.profile] = (vendor, parts, number + 1)
+        free = counts["free"]
+        if free:
+            if free == member.capacity:
+                sum_.whole += free
+            for size in SLOT_SIZES:
+                sum_.fits[size] += free // size
+    sum_.above = {size: sum_.whole // size for size in SLOT_SIZES}
+    return sum_

@@ -33,7 +33,24 @@ class Fleet:
         if item.labels:
             metadata["labels"] = dict(item.labels)
         body = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
-        return await self._apply(Kind.NODE, item.node, body, item.uid)
+        return await self._apply(Kind.NODE, item.node, body, item.uid) and await self._taint(item)
+
+    async def _taint(self, item: actions.ApplyNodeLabels) -> bool:
+        """Set or remove our one taint; a strategic merge by its key leaves everybody else's alone."""
+        if item.taint is None:
+            return True
+        taint: dict[str, str] = {"key": names.TAINT_POOL, "effect": "NoSchedule"}
+        taint |= {"value": item.taint} if item.taint else {"$patch": "delete"}
+        body = {"metadata": {"uid": item.uid}, "spec": {"taints": [taint]}}
+        path = paths.by_key(Kind.NODE, item.node)
+        try:
+            raw = await self._api.patch(path, body, content_type=kube_client.STRATEGIC_PATCH)
+        except (errors.ApiError, errors.UnreachableError) as error:
+            self._count("patch", Kind.NODE, error.code if isinstance(error, errors.ApiError) else 0)
+            return self._complain(Kind.NODE, item.node, error)
+        self._count("patch", Kind.NODE, 200)
+        self._mirror.overlay(Kind.NODE, raw)
+        return True
 
     async def supernode(self, item: actions.ApplySupernode) -> bool:
         """Apply pool and selector of a discovered Supernode, owned by its pool."""

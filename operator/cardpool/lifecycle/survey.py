@@ -1,0 +1,130 @@
+"""The nodes of a pool as one cycle sees them, kept from cycle to cycle: only what changed is derived anew.
+
+A view belongs to exactly the records that it was made of and is replaced as a whole when one of them is replaced, so
+identity says "unchanged". The cost of a cycle grows with what changed, not with the cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from cardpool.domain.cards import CardFault
+from cardpool.domain.inventory import Cause
+from cardpool.domain.world import NodeRecord, PodRecord, World
+from cardpool.engine.build import NodeRow
+from cardpool.faults import signals
+from cardpool.faults.signals import NodeFacts
+from cardpool.lifecycle import rooms, tally
+from cardpool.lifecycle.membership import Member, Membership
+
+Records = Mapping[str, CardFault]
+CLEAN: Records = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """One node: its planner row and its cards by state, with everything they were derived from."""
+
+    member: Member
+    facts: NodeFacts
+    records: Records
+    promise: rooms.Promise | None
+    cordoned: bool
+    spare: bool
+    cause: Cause
+    row: NodeRow
+    counts: tally.Counts
+
+    def same(
+        self,
+        member: Member,
+        facts: NodeFacts,
+        records: Records,
+        promise: rooms.Promise | None,
+        *,
+        cordoned: bool,
+        spare: bool,
+    ) -> bool:
+        """True where a new view of these would be equal."""
+        return (
+            self.member is member
+            and self.facts is facts
+            and self.cordoned == cordoned
+            and self.spare == spare
+            and (self.records is records or self.records == records)
+            and self.promise == promise
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Area:
+    """One supernode's views and their sum."""
+
+    views: tuple[View, ...]
+    total: tally.Total
+
+
+@dataclass(slots=True)
+class Survey:
+    """What is kept between cycles."""
+
+    facts: dict[str, tuple[NodeRecord, str, tuple[PodRecord, ...], NodeFacts]] = field(default_factory=dict)
+    views: dict[str, View] = field(default_factory=dict)
+    areas: dict[str, Area] = field(default_factory=dict)
+
+    def observe(self, world: World, place: Membership) -> dict[str, NodeFacts]:
+        """What each node holds and says."""
+        kept = self.facts
+        for name, member in place.members.items():
+            pods = world.pods_by_node.get(name, ())
+            old = kept.get(name)
+            if old is None or old[0] is not member.node or old[1] != member.resource or old[2] is not pods:
+                kept[name] = (member.node, member.resource, pods, signals.facts(member.node, member.resource, pods))
+        for name in kept.keys() - place.members.keys():
+            del kept[name]
+        return {name: entry[3] for name, entry in kept.items()}
+
+    def look(
+        self,
+        member: Member,
+        facts: NodeFacts,
+        records: Records,
+        promise: rooms.Promise | None,
+        *,
+        cordoned: bool,
+        spare: bool,
+    ) -> View:
+        """The node's view, the one of the last cycle where nothing changed."""
+        name = member.node.name
+        old = self.views.get(name)
+        if old is not None and old.same(member, facts, records, promise, cordoned=cordoned, spare=spare):
+            return old
+        cause = rooms.cause_of(member, records, cordoned=cordoned)
+        row = rooms.row(member, facts, promise, cause, spare=spare)
+        counts = tally.of_node(member, records, row.used_cards, open_=cause is Cause.NONE)
+        view = View(member, facts, records, promise, cordoned, spare, cause, row, counts)
+        self.views[name] = view
+        return view
+
+    def area(self, name: str, views: Iterable[View]) -> Area:
+        """The supernode's sum, the one of the last cycle where no view changed."""
+        seen = tuple(views)
+        old = self.areas.get(name)
+        if old is not None and len(old.views) == len(seen) and all(map(_is, old.views, seen)):
+            return old
+        area = Area(seen, tally.total((view.member, view.counts) for view in seen))
+        self.areas[name] = area
+        return area
+
+    def forget(self, place: Membership) -> None:
+        """Drop what belongs to nodes and supernodes that are gone."""
+        for name in self.views.keys() - place.members.keys():
+            del self.views[name]
+        for name in self.areas.keys() - place.by_supernode.keys():
+            del self.areas[name]
+
+
+def _is(one: View, other: View) -> bool:
+    return one is other

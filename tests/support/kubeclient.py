@@ -35,7 +35,7 @@ class Kube(rest.Client):
             await self.apply(manifest, manager="cardpool-crds")
         for manifest in filter(None, manifests):
             if manifest["kind"] == "CustomResourceDefinition":
-                await self._established(manifest["metadata"]["name"])
+                await self._served(manifest)
 
     async def until(self, kind: str, name: str, namespace: str | None = None, seconds: float = WAIT_SECONDS) -> JSON:
         """The object, once it is there."""
@@ -171,12 +171,22 @@ class Kube(rest.Client):
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
         return str((await self.request("POST", path, body))["status"]["token"])
 
-    async def _established(self, name: str) -> None:
-        async def look() -> bool:
-            conditions = (await self.get("CustomResourceDefinition", name))["status"].get("conditions") or []
-            return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+    async def _served(self, crd: JSON) -> None:
+        """Return when the kind answers; `Established` comes before its storage is there (429 until then)."""
+        spec = crd["spec"]
+        paths = [f"/apis/{spec['group']}/{one['name']}/{spec['names']['plural']}" for one in spec["versions"]]
 
-        await rest.wait_for(look, WAIT_SECONDS, f"CRD {name} established")
+        async def look() -> bool:
+            try:
+                for path in paths:
+                    await self.request("GET", path, query={"limit": "1"})
+            except rest.ApiError as error:
+                if error.status not in {404, 429}:
+                    raise
+                return False
+            return True
+
+        await rest.wait_for(look, WAIT_SECONDS, f"CRD {crd['metadata']['name']} served")
 
 
 def _awaits_kubelet(pod: JSON) -> bool:

@@ -41,6 +41,14 @@ async def _refused(kube: Kube, manifest: specs.Json) -> str:
     return caught.value.message
 
 
+async def _served(kube: Kube, name: str) -> None:
+    async def look() -> bool:
+        conditions = (await kube.get("CustomResourceDefinition", name))["status"].get("conditions", [])
+        return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+
+    await rest.wait_for(look, 20, f"CRD {name} established")
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_is_accepted(cluster: Context, namespace: str, path: Path) -> None:
     """Kubectl with its default strict validation takes each example as it stands."""
@@ -309,7 +317,7 @@ async def test_client_side_apply_works(cluster: Context, kube: Kube, plural: str
         made = await kube.get("CustomResourceDefinition", manifest["metadata"]["name"])
         applied = made["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
         assert len(applied.encode()) < crds.MAX_BYTES
-        await kube._established(manifest["metadata"]["name"])
+        await _served(kube, manifest["metadata"]["name"])
     finally:
         await kube.delete("CustomResourceDefinition", manifest["metadata"]["name"])
 

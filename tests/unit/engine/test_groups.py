@@ -1,0 +1,84 @@
+"""Gangs of several groups: together where demanded, near each other where not, ranks through the groups in order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cardpool.names import Reason
+from tests.support import placements, worlds
+from tests.support.worlds import gang, group, topology
+
+
+def test_each_group_in_a_rack_of_its_own_inside_one_zone() -> None:
+    """The zone must have a rack for each of the two-card pods."""
+    inventory = worlds.pool(
+        {"zone1": {"rack1": [2], "rack2": [2]}, "zone2": {"rack3": [2], "rack4": [2]}},
+        ("zone", "rack"),
+        {"zone1-rack1-0": {"used_cards": 2}},
+    )
+    shapes = [group(1, 2, name, topology=topology("rack")) for name in ("one", "two")]
+    placement = only(worlds.planned(inventory, gang(*shapes, demand=topology("zone"))))
+    assert worlds.domains_of(inventory, placement, "rack") == {"zone2/rack3": 1, "zone2/rack4": 1}
+
+
+def test_a_launcher_sits_with_its_workers() -> None:
+    """A pod without cards goes to a node of the gang and breaks up nothing else."""
+    inventory = worlds.pool({"s1": [8, 8], "s2": [8, 8]}, ("supernode",))
+    placement = only(worlds.planned(inventory, gang(group(1, 0, "launcher"), group(2, 8))))
+    assert worlds.counts(placement) == {"s1-0": 2, "s1-1": 1}
+    assert [segment.group for segment in placement.segments] == ["launcher", "worker"]
+
+
+def test_a_block_across_two_groups_stays_in_a_rack() -> None:
+    """Ranks 4 and 5 are of different groups and one block."""
+    inventory = worlds.pool({"b": {"r1": [1, 1], "r2": [1, 1], "r3": [1, 2]}})
+    wanted = gang(group(5), group(1, 2, "big"), demand=topology(blocks=[(2, "rack")]))
+    result = worlds.planned(inventory, wanted)
+    assert placements.violations(inventory, [wanted], result) == []
+    assert only(result).nodes()[5] == "b-r3-1"
+
+
+def test_a_group_that_must_stay_together_does_so_across_its_parts() -> None:
+    """Blocks of the gang cut the first group in two, its own demand ties the parts again."""
+    inventory = worlds.pool({"z1": {"r1": [3], "r2": [2]}, "z2": {"r3": [3, 2]}}, ("zone", "rack"))
+    wanted = gang(group(3, topology=topology("rack")), group(1, 2, "big"), demand=topology(blocks=[(2, "zone")]))
+    result = worlds.planned(inventory, wanted)
+    assert placements.violations(inventory, [wanted], result) == []
+    assert len(only(result).nodes()) == 4
+
+
+def test_groups_that_do_not_fit_together_are_counted() -> None:
+    """Each group fits alone, both do not."""
+    refusal = worlds.planned(worlds.pool({"a": 4, "b": 4}, ()), gang(group(1, 4), group(2, 3, "other"))).refusals[0]
+    assert (refusal.reason, refusal.fit, refusal.want) == (Reason.INSUFFICIENT_CARDS, 2, 3)
+    assert "2 of 3 pods fit" in refusal.message
+
+
+def test_a_refused_gang_of_groups_takes_nothing() -> None:
+    """What a failed try had taken is free for the next gang."""
+    inventory = worlds.pool({"a": 4, "b": 4}, ())
+    first = gang(group(1, 4), group(2, 3, "other"), key="a/first", priority=1)
+    result = worlds.planned(inventory, first, gang(group(8), key="a/second"))
+    assert [placement.gang for placement in result.placements] == ["a/second"]
+
+
+def test_a_demand_that_groups_cannot_meet_together() -> None:
+    """Two groups fit the pool but no block."""
+    inventory = worlds.pool({"b1": [4], "b2": [4]}, ("block",))
+    refusal = worlds.planned(inventory, gang(group(2, 2), group(1, 4, "other"), demand=topology("block"))).refusals[0]
+    assert refusal.reason == Reason.TOPOLOGY_UNFIT
+
+
+def test_blocks_that_cut_across_each_other_are_refused() -> None:
+    """A group's block of 2 cannot be kept when the group starts at rank 1 and the gang has blocks too."""
+    shapes = (group(1, 1, "first"), group(3, topology=topology(blocks=[(3, "node")])))
+    inventory = worlds.pool({"a": 8}, ())
+    refusal = worlds.planned(inventory, gang(*shapes, demand=topology(blocks=[(2, "node")]))).refusals[0]
+    assert refusal.reason == Reason.INVALID_SPEC
+    assert "group worker starts at rank 1" in refusal.message
+
+
+def only(result: Any) -> Any:
+    """The only placement; a refusal shows its message."""
+    assert result.refusals == ()
+    return result.placements[0]

@@ -79,8 +79,7 @@ class Folder:
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            broken = not text.rstrip().endswith(("}", "]", '"'))
-            reason = Reason.TRUNCATED if broken else Reason.BAD_MANIFEST
+            reason = Reason.TRUNCATED if _breaks_off(text, error) else Reason.BAD_MANIFEST
             raise Damage(reason, f"{name} is not whole JSON ({len(text)} characters)") from error
 
     def chunks(self, name: str) -> Iterator[bytes]:
@@ -135,6 +134,14 @@ class Folder:
                 return None
             raise
         return info.st_size if stat.S_ISREG(info.st_mode) else None
+
+
+def _breaks_off(text: str, error: Exception) -> bool:
+    """Whether JSON failed to parse because it ends too early, not because it is something else."""
+    if not isinstance(error, json.JSONDecodeError):
+        return False
+    rest = text[error.pos :].strip()
+    return error.msg.startswith("Unterminated") or any(word.startswith(rest) for word in ("true", "false", "null"))
 
 
 def inside(real: str, mount: str) -> bool:

@@ -22,6 +22,7 @@ NAME: Final = "cardpool-manifest.json"
 VERSION: Final = 1
 _TEMPORARY: Final = f".{NAME}.tmp"
 _SHA256: Final = 64
+_KEYS: Final = ("version", "step", "attempt", "worldSize", "createdAt", "files", "digest")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ def parse(document: object) -> Manifest:
         raise Damage(Reason.BAD_MANIFEST, f"{NAME} is no JSON object")
     if document.get("version") != VERSION:
         raise Damage(Reason.BAD_MANIFEST, f"version is {document.get('version')!r:.20}, {VERSION} is known")
+    unknown = next((key for key in document if key not in _KEYS), None)
+    if unknown is not None:
+        raise Damage(Reason.BAD_MANIFEST, f"{unknown!r:.40} is no field of a manifest")
+    if "digest" in document and document["digest"] != _digest(document):
+        raise Damage(Reason.CHECKSUM_MISMATCH, f"{NAME} does not have the digest that it states")
     files = document.get("files")
     if not isinstance(files, list):
         raise Damage(Reason.BAD_MANIFEST, "files is no list")
@@ -108,7 +114,7 @@ def seal(directory: Path | str, *, step: int, attempt: int, world_size: int = 1)
     manifest = Manifest(step, attempt, world_size, entries, created)
     temporary = root / _TEMPORARY
     with temporary.open("w", encoding="utf-8") as out:
-        json.dump(_document(manifest), out)
+        json.dump(_document(manifest), out, separators=(",", ":"))
         out.flush()
         os.fsync(out.fileno())
     temporary.rename(root / NAME)
@@ -136,8 +142,14 @@ def _hashed(root: Path, file: Path) -> Entry:
     return Entry(file.relative_to(root).as_posix(), size, digest.hexdigest())
 
 
+def _digest(document: Mapping[str, object]) -> str:
+    """sha256 of the document's own fields, as sorted compact JSON, so that a flipped byte in the manifest shows too."""
+    rest = {key: value for key, value in document.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
 def _document(manifest: Manifest) -> dict[str, object]:
-    return {
+    document: dict[str, object] = {
         "version": VERSION,
         "step": manifest.step,
         "attempt": manifest.attempt,
@@ -145,6 +157,7 @@ def _document(manifest: Manifest) -> dict[str, object]:
         "createdAt": manifest.created_at,
         "files": [dataclasses.asdict(entry) for entry in manifest.files],
     }
+    return {**document, "digest": _digest(document)}
 
 
 def _entry(item: object, index: int) -> Entry:

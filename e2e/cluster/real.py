@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2e.cluster import (
@@ -21,11 +22,10 @@ from e2e.cluster import (
     real_services,
     rest,
 )
+from e2e.cluster.processes import Processes
 from e2e.images import store as stores
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from e2e.cluster.context import Context
 
 READY_SECONDS = 90.0
@@ -44,6 +44,10 @@ def programs() -> tuple[str, ...]:
 def address(name: str, state: Path) -> str:
     """Install system packages if need be, make the network, and return the API server's address on it."""
     real_packages.ensure()
+    owner = real_network.owner()
+    if owner is not None and not Path(owner).exists():
+        print(f"removing what is left of real nodes whose folder is gone ({owner})", flush=True)
+        _remove(Path(owner))
     return real_network.up(state)
 
 
@@ -63,14 +67,24 @@ def up(ctx: Context) -> None:
 
 
 def down(name: str, state: Path) -> None:
-    """End nodes and services, and remove mounts, cgroups, interfaces, rules and files."""
-    real_services.stop(state)
+    """End all programs of the cluster, and remove the nodes' mounts, cgroups, interfaces, rules and files.
+
+    The control plane goes too, before its address does: otherwise it waits for connections that nobody can close.
+    """
+    processes = Processes(state)
+    for running in reversed(processes.running()):
+        processes.stop(running.name)
+    _remove(state)
+    if (state / "real").exists():
+        shutil.rmtree(state / "real")
+
+
+def _remove(state: Path) -> None:
+    """End what bears the nodes' marks, and undo what is outside their folders."""
     for node in real_layout.NODES:
         real_node.stop(state, node)
     real_network.down(state)
     real_node.remove_places()
-    if (state / "real").exists():
-        shutil.rmtree(state / "real")
 
 
 def leftovers(state: Path) -> list[str]:

@@ -24,14 +24,14 @@ GONE_SECONDS = 10.0
 
 def up(state: Path) -> str:
     """Make the bridge with all addresses and set the kernel up; the API server's address."""
-    owner = _owner()
-    if owner is not None and owner != str(state):
-        raise ClusterError(f"another cluster of this machine has real nodes ({owner}): take it down first")
+    holder = owner()
+    if holder is not None and holder != str(state):
+        raise ClusterError(f"another cluster of this machine has real nodes ({holder}): take it down first")
     record = state / "real" / "network.json"
     if not record.exists():
         record.parent.mkdir(parents=True, exist_ok=True)
         record.write_text(json.dumps({name: (KERNEL / name).read_text() for name in SETTINGS}) + "\n")
-    if owner is None:
+    if holder is None:
         ip("link", "add", "name", real_layout.BRIDGE, "type", "bridge")
         ip("link", "set", real_layout.BRIDGE, "alias", str(state))
     for address in (real_layout.ADDRESS, real_layout.DNS_ADDRESS, *(node.address for node in real_layout.NODES)):
@@ -45,14 +45,16 @@ def up(state: Path) -> str:
 
 def down(state: Path) -> None:
     """Remove the bridge and kube-proxy's rules, put the kernel's settings back, and wait until pods' links are gone."""
-    if _owner() != str(state):
+    if owner() != str(state):
         return
     for family, table in PROXY_TABLES:
         if table in _tables(family):
             subprocess.run(["nft", "delete", "table", family, table], check=True)
     ip("link", "delete", real_layout.BRIDGE)
-    for name, value in json.loads((state / "real" / "network.json").read_text()).items():
-        (KERNEL / name).write_text(value)
+    record = state / "real" / "network.json"
+    if record.exists():  # else somebody removed the cluster's folder while it ran
+        for name, value in json.loads(record.read_text()).items():
+            (KERNEL / name).write_text(value)
     deadline = time.monotonic() + GONE_SECONDS
     while leftovers() and time.monotonic() < deadline:  # the kernel takes namespaces apart in its own time
         time.sleep(0.05)
@@ -60,7 +62,7 @@ def down(state: Path) -> None:
 
 def leftovers() -> list[str]:
     """Interfaces, routes and rules of real nodes that are still there."""
-    found = [f"interface {real_layout.BRIDGE}"] if _owner() is not None else []
+    found = [f"interface {real_layout.BRIDGE}"] if owner() is not None else []
     routes = json.loads(ip("-json", "route", "show", "table", "all", "root", real_layout.NETWORK) or "[]")
     found += [f"route {route['dst']} dev {route.get('dev')}" for route in routes]
     return found + [f"nftables table {family} {table}" for family, table in PROXY_TABLES if table in _tables(family)]
@@ -74,7 +76,7 @@ def ip(*words: str) -> str:
     return done.stdout
 
 
-def _owner() -> str | None:
+def owner() -> str | None:
     """The state folder of the cluster whose bridge it is, None without a bridge."""
     links = json.loads(ip("-json", "link", "show", "type", "bridge") or "[]")
     return next((link.get("ifalias", "") for link in links if link.get("ifname") == real_layout.BRIDGE), None)

@@ -10,15 +10,11 @@ import socket
 from typing import TYPE_CHECKING
 
 from e2e.cluster import probes, real_config, real_layout
-from e2e.cluster.processes import Processes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from e2e.cluster.context import Context
 
 START_SECONDS = 60.0
-NAMES = ("kube-proxy", "coredns")
 
 
 def start(ctx: Context) -> None:
@@ -34,13 +30,6 @@ def start(ctx: Context) -> None:
     ctx.processes.ensure("kube-proxy", [ctx.programs["kube-proxy"], f"--config={config}"], reads=text)
     ctx.processes.wait("coredns", _dns_answers, START_SECONDS, "is port 53 of the nodes' bridge taken?")
     ctx.processes.wait("kube-proxy", lambda: probes.plain(health, "/healthz") == 200, START_SECONDS)
-
-
-def stop(state: Path) -> None:
-    """End both."""
-    processes = Processes(state)
-    for name in NAMES:
-        processes.stop(name)
 
 
 def _dns_answers() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 from typing import TYPE_CHECKING
 
 import pytest
@@ -182,3 +183,12 @@ async def test_a_second_up_changes_nothing(real_cluster: Context) -> None:
     assert before == real_cluster.processes.running()
     assert all(one.alive for one in before)
     assert all(real_node.contained(node) for node in real_layout.NODES[1:2]), "the pod that stays still runs"
+
+
+async def test_the_operators_image_starts_its_command(kube: Kube, namespace: str) -> None:
+    """The image has the package, all that it needs and its command, and runs without root on a read-only file system."""
+    pod = realpods.pod("version", namespace, node="real-2", image="cardpool/operator:dev")
+    pod["spec"]["containers"][0]["command"] = ["/bin/sh", "-c", "cardpool version > /dev/termination-log"]
+    await kube.create(pod)
+
+    assert importlib.metadata.version("cardpool") in await realpods.answer(kube, "version", namespace)

@@ -121,9 +121,10 @@ def assign(world: World, registry: Registry, kept: Seating) -> Membership:
     )
     declared = [item for item in declared if not item.discovered]
     rules: tuple[object, ...] = (registry, *(pool.spec for pool in pools), None, *(item.spec for item in declared))
-    if len(rules) != len(kept.rules) or any(one is not other for one, other in zip(rules, kept.rules, strict=True)):
+    changed = len(rules) != len(kept.rules) or any(a is not b for a, b in zip(rules, kept.rules, strict=True))
+    if changed:
         kept.rules, kept.seated = rules, {}
-    changed = len(kept.seated) != len(world.nodes)
+    changed = changed or len(kept.seated) != len(world.nodes)
     seated = {}
     for name, node in world.nodes.items():
         old = kept.seated.get(name)

@@ -9,8 +9,6 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from cardpool.checkpoint.records import Damage, Reason
-
 METADATA: Final = (".zarray", "zarr.json")
 _DTYPE: Final = re.compile(r"[<>|=]?[a-zA-Z](\d+)")
 
@@ -25,15 +23,13 @@ class Array:
     chunk_bytes: int | None
 
 
-def parse(text: str | bytes, name: str) -> Array:
-    """The array that a `.zarray` or `zarr.json` describes; Damage when it does not parse."""
+def parse(text: str | bytes, name: str) -> Array | None:
+    """The array that a `.zarray` or `zarr.json` describes; None for groups and for kinds that are not known here."""
     try:
         document = json.loads(text)
-        if name.endswith(METADATA[0]):
-            return _version_2(document)
-        return _version_3(document)
-    except (ValueError, TypeError, KeyError, ZeroDivisionError, RecursionError) as error:
-        raise Damage(Reason.BAD_MANIFEST, f"{name} does not describe an array") from error
+        return _version_2(document) if name.endswith(METADATA[0]) else _version_3(document)
+    except (ValueError, TypeError, KeyError, ZeroDivisionError, RecursionError):
+        return None
 
 
 def _version_2(document: Mapping[str, object]) -> Array:

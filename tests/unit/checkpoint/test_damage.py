@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardpool.checkpoint.records import Level
+from cardpool.checkpoint.records import Level, Reason
 from tests.unit.checkpoint import steps
 
 _HARMLESS_WHEN_GONE = ("commit_success.txt", "_sharding", "/array_metadatas/", "/ocdbt.process_0/d/")
@@ -120,6 +120,16 @@ def test_flipped_byte_in_orbax_index(tmp_path: Path, kind: str) -> None:
         chosen.append(steps.choose(tmp_path, "orbax").chosen)
 
     assert {None} == set(chosen)
+
+
+def test_hole_in_orbax_data(tmp_path: Path) -> None:
+    """A data file of the right length whose content never reached the disk reads as zeros, and that shows."""
+    newest = steps.orbax(tmp_path, 8)
+    largest = max(steps.files_of(newest), key=lambda file: file.stat().st_size)
+    content = largest.read_bytes()
+    largest.write_bytes(bytes(1_000) + content[1_000:])
+
+    assert [Reason.CHECKSUM_MISMATCH] == [item.reason for item in steps.choose(tmp_path, "orbax").skipped]
 
 
 def _harmless(name: str) -> bool:

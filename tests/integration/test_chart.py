@@ -152,9 +152,27 @@ async def test_the_kinds_move_to_kubectl_and_back(cluster: Context, kube: Kube) 
     assert await kube.find("CardPool", "kept")
 
 
+async def test_a_failed_install_never_costs_the_kinds(cluster: Context, kube: Kube) -> None:
+    """A CRD that somebody else changed makes the install fail; going on without CRDs leaves them and their objects."""
+    crd = await kube.get("CustomResourceDefinition", CRD)
+    short = {"shortNames": ["tj"], "kind": "TrainingJob", "plural": "trainingjobs"}
+    body = {"apiVersion": crd["apiVersion"], "kind": crd["kind"], "metadata": {"name": CRD}}
+    await kube.apply(
+        {**body, "spec": {"group": "cardpool.dev", "names": short, "scope": "Namespaced"}}, manager="other"
+    )
+    helm(cluster, "uninstall", "two")
+
+    failed = run(cluster, "helm", "install", "five", str(CHART), "--namespace", HOME, "--take-ownership")
+    helm(cluster, "upgrade", "five", "--set", "crds.enabled=false")
+    helm(cluster, "uninstall", "five")
+
+    assert "conflict" in failed.stderr
+    assert crd["metadata"]["uid"] == (await kube.get("CustomResourceDefinition", CRD))["metadata"]["uid"]
+    assert await kube.find("CardPool", "kept")
+
+
 async def test_kubectl_first_then_the_chart(cluster: Context, kube: Kube) -> None:
     """With the kinds from the folder, the chart without CRDs installs as it is, with two replicas as well."""
-    helm(cluster, "uninstall", "two")
     helm(cluster, "install", "three", "--set", "crds.enabled=false", "--set", "replicas=2")
 
     deployment = await kube.get("Deployment", "three-cardpool", HOME)

@@ -14,10 +14,18 @@ CHART = ROOT / "helm" / "cardpool"
 
 def test_the_chart_has_the_crds_of_the_repository() -> None:
     """`make crds` writes both; one that is not updated would install old kinds."""
-    ours = {path.name: path.read_text() for path in (ROOT / "crds").glob(f"{names.GROUP}_*.yaml")}
+    ours = {path.name: path.read_text() for path in (ROOT / "crds").iterdir()}
     charts = {path.name: path.read_text() for path in (CHART / "files" / "crds").iterdir()}
 
     assert ours == charts
+
+
+def test_the_crds_say_themselves_that_they_stay() -> None:
+    """Helm looks at the live object when an upgrade drops it, whoever applied it."""
+    manifests = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in sorted((ROOT / "crds").iterdir())]
+    policies = {manifest["metadata"].get("annotations", {}).get("helm.sh/resource-policy") for manifest in manifests}
+
+    assert {"keep"} == policies
 
 
 def test_versions_and_names_agree() -> None:

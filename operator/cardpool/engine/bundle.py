@@ -105,12 +105,12 @@ def _settle_all(attempt: Attempt, bundle: Bundle, scope: Mask | None) -> bool:
     return False
 
 
-def _hardness(attempt: Attempt, part: Part) -> tuple[int, int, int]:
-    """Mixed parts, then narrow demands, then many cards."""
+def _hardness(attempt: Attempt, part: Part) -> tuple[int, int, int, int]:
+    """Mixed parts, then narrow demands, then many cards a pod, then many pods."""
     if isinstance(part, Bundle):
-        return (1, part.required, sum(run.pods for run in part.runs()))
+        return (1, part.required, 0, sum(run.pods for run in part.runs()))
     cards = attempt.option.groups[part.group].cards_per_pod
-    return (0, max(part.demand.levels(), default=-1), cards)
+    return (0, max(part.demand.levels(), default=-1), cards, part.pods)
 
 
 def _homes(attempt: Attempt, bundle: Bundle, scope: Mask | None) -> Iterator[Mask | None]:

@@ -98,6 +98,7 @@ SHORT: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "cards": ({}, {"cards": 9}, "1 short of cards"),
     "healthy cards": ({"cards_usable": 7}, {"cards": 8}, "1 short of cards"),
     "cards in use": ({"used_cards": 1}, {"cards": 8}, "1 short of cards"),
+    "cards that died under a running job": ({"cards_usable": 6, "used_cards": 8}, {"cards": 6}, "1 short of cards"),
     "cpu": ({}, {"cards": 1, "requests": {"cpu": 64_001}}, "1 short of cpu"),
     "memory in use": ({"used": {"memory": 1}}, {"cards": 1, "requests": {"memory": 1 << 40}}, "1 short of memory"),
     "ephemeral storage": ({}, {"cards": 1, "requests": {"ephemeral-storage": 1 << 41}}, "1 short of ephemeral-storage"),

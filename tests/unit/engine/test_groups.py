@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from cardpool.names import Reason
 from tests.support import placements, worlds
 from tests.support.worlds import gang, group, topology
@@ -76,6 +78,62 @@ def test_blocks_that_cut_across_each_other_are_refused() -> None:
     refusal = worlds.planned(inventory, gang(*shapes, demand=topology(blocks=[(2, "node")]))).refusals[0]
     assert refusal.reason == Reason.INVALID_SPEC
     assert "group worker starts at rank 1" in refusal.message
+
+
+TIERS = {"s6": {"s4": {"s0": ["n0", "n1"], "s1": ["n2", "n3"]}, "s5": {"s2": ["n4", "n5"], "s3": ["n6", "n7"]}}}
+
+
+def tiers(used: dict[str, int]) -> Any:
+    """Eight nodes of eight units in a tree of three tiers, some in use."""
+    domains = {
+        top: {mid: {low: dict.fromkeys(nodes, 8) for low, nodes in lows.items()} for mid, lows in mids.items()}
+        for top, mids in TIERS.items()
+    }
+    return worlds.pool(domains, ("tier3", "tier2", "tier1"), {name: {"used_cards": n} for name, n in used.items()})
+
+
+LEADERS = {
+    "the leader takes what the workers cannot": ([2, 4, 3], 4, {"r-0": 1, "r-1": 2, "r-2": 2}, "r-2"),
+    "the larger host is the workers'": ([8, 3], 5, {"r-0": 4, "r-1": 2}, "r-1"),
+}
+
+
+@pytest.mark.parametrize(("hosts", "workers", "expected", "leader"), LEADERS.values(), ids=LEADERS)
+def test_a_leader_and_larger_workers(hosts: list[int], workers: int, expected: dict[str, int], leader: str) -> None:
+    """A leader of one card and workers of two fill a rack to the last card."""
+    inventory = worlds.pool({"r": hosts}, ("rack",))
+    placement = only(worlds.planned(inventory, gang(group(1, 1, "leader"), group(workers, 2), demand=topology("rack"))))
+    assert expected == worlds.counts(placement)
+    assert leader == placement.nodes()[0]
+
+
+def test_the_single_pod_goes_to_the_lone_node() -> None:
+    """Three groups of one, two and two whole nodes, each in a domain of its own."""
+    inventory = worlds.pool({"t": {"a": [8, 8], "b": [8, 8], "c": [8]}}, ("tier2", "tier1"))
+    shapes = [
+        group(pods, 8, f"g{pods}{name}", topology=topology("tier1")) for pods, name in ((1, "a"), (2, "b"), (2, "c"))
+    ]
+    placement = only(worlds.planned(inventory, gang(*shapes, demand=topology("tier2"))))
+    assert placement.nodes()[0] == "t-c-0"
+    assert len(set(placement.nodes())) == 5
+
+
+def test_room_that_is_scattered_is_no_room_for_a_domain() -> None:
+    """Half of the nodes hold a pod each, no domain of two nodes holds two."""
+    odd = {f"n{at}": 2 if at % 2 else 6 for at in range(8)}
+    refusal = worlds.planned(tiers(odd), gang(group(2, 4, topology=topology("tier1")))).refusals[0]
+    assert (refusal.reason, refusal.fit, refusal.want) == (Reason.TOPOLOGY_UNFIT, 1, 2)
+    nearly_full = worlds.planned(tiers({f"n{at}": 6 for at in range(8)}), gang(group(2, 4))).refusals[0]
+    assert (nearly_full.reason, nearly_full.fit) == (Reason.INSUFFICIENT_CARDS, 0)
+
+
+@pytest.mark.parametrize("demand", [topology(), topology(preferred="tier2")], ids=["absent", "soft"])
+def test_groups_part_where_nothing_ties_them(demand: Any) -> None:
+    """Two groups of two pods, each in one narrow domain: no wider domain holds both, two narrow ones do."""
+    inventory = tiers({"n0": 4, "n4": 4, "n2": 6, "n3": 6, "n6": 6, "n7": 6})
+    shapes = [group(2, 4, name, topology=topology("tier1")) for name in ("one", "two")]
+    placement = only(worlds.planned(inventory, gang(*shapes, demand=demand)))
+    assert worlds.domains_of(inventory, placement, "tier1") == {"s6/s4/s0": 2, "s6/s5/s2": 2}
 
 
 def only(result: Any) -> Any:

@@ -50,6 +50,13 @@ def test_a_head_that_can_never_be_placed_blocks_nobody() -> None:
     assert "the pool has k100" in result.refusals[0].message
 
 
+def test_equal_gangs_are_refused_alike_until_room_is_taken() -> None:
+    """The second of two equal gangs is told the same; one behind a placement is told what is left then."""
+    big = [gang(group(3, 2), key=f"a/{number}", created=float(number)) for number in (1, 2, 4)]
+    result = worlds.planned(worlds.pool({"a": 4}, ()), *big, gang(group(1, 2), key="a/3", created=3.0))
+    assert [(refusal.gang, refusal.fit) for refusal in result.refusals] == [("a/1", 2), ("a/2", 2), ("a/4", 1)]
+
+
 def two_makers(*, used: int) -> list[build.NodeRow]:
     """One node of each maker, the first with some cards in use."""
     return [worlds.node("a", 8, used_cards=used), worlds.node("b", 16, profile=OTHER)]

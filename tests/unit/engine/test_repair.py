@@ -87,3 +87,27 @@ def test_only_the_lost_rank_moves_in_its_rack() -> None:
     inventory = worlds.pool(domains, changes={"x4": DOWN})
     wanted = gang(group(2), demand=topology("rack"), repair=True, previous={0: "x4", 1: "x2"})
     assert list(worlds.planned(inventory, wanted).placements[0].nodes()) == ["x3", "x2"]
+
+
+def test_a_broken_pair_pulls_the_lost_ranks_into_its_rack() -> None:
+    """Five pods a card, pairs per rack: the mate of rank 2 sits in the second rack, the others follow to its next node."""
+    domains = {"b1": {"r1": {"x1": 5}, "r2": {"x2": 5, "x3": 5, "x4": 5}}, "b2": {"r1": {"x5": 5}, "r2": {"x6": 10}}}
+    inventory = worlds.pool(domains, changes={"x1": DOWN})
+    previous = {rank: "x1" if rank < 3 else "x2" for rank in range(8)}
+    wanted = gang(group(8), demand=topology(blocks=[(2, "rack")]), repair=True, previous=previous)
+    assert worlds.counts(worlds.planned(inventory, wanted).placements[0]) == {"x2": 5, "x3": 3}
+
+
+def test_a_lost_node_of_nested_blocks_is_replaced_under_its_switch() -> None:
+    """Eights in a rack, fours in a switch, pairs in a host: the other host of the switch takes the four."""
+    domains = {
+        "b": {
+            "r1": {"s1": {"x1": 4, "x2": 4}, "s2": {"x3": 4, "x4": 8}},
+            "r2": {"s3": {"x5": 4, "x6": 4}, "s4": {"x7": 4, "x8": 4}},
+        }
+    }
+    inventory = worlds.pool(domains, ("block", "rack", "switch"), {"x3": DOWN})
+    previous = {rank: f"x{rank // 4 + 1}" for rank in range(16)}
+    demand = topology(blocks=[(8, "rack"), (4, "switch"), (2, "node")])
+    result = worlds.planned(inventory, gang(group(16), demand=demand, repair=True, previous=previous))
+    assert worlds.counts(result.placements[0]) == {"x1": 4, "x2": 4, "x4": 8}

@@ -80,7 +80,13 @@ def down(name: str, state: Path) -> None:
 
 
 def _remove(state: Path) -> None:
-    """End what bears the nodes' marks, and undo what is outside their folders."""
+    """End what bears the nodes' marks, and undo what is outside their folders.
+
+    Cgroups and mount points have the same names in every cluster: while another one owns the network they are its own,
+    and taking an empty mount point away would unmount it from the other's nodes as well.
+    """
+    if real_network.owner() not in {None, str(state)}:
+        return
     for node in real_layout.NODES:
         real_node.stop(state, node)
     real_network.down(state)

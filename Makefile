@@ -23,11 +23,15 @@ install: .venv/.installed ## Make .venv with the command .venv/bin/cardpool
 
 crds: install ## Write crds/ and the chart's copies from the models
 	@$(BIN)/python -m cardpool.api.crds --write crds
+	@$(BIN)/python -m cardpool.api.reference --write docs/reference.md
 	@mkdir -p helm/cardpool/files/crds && cp crds/*.yaml helm/cardpool/files/crds/
 
 crds-check: install ## Fail where crds/ or the chart differ from the models
 	@$(BIN)/python -m cardpool.api.crds --check crds
 	@diff -r crds helm/cardpool/files/crds
+
+pod-schema: install ## Take the pod template's schema from the pinned Kubernetes module
+	@$(BIN)/python -m cardpool.api.podtemplate --source "$$(cd e2e/controlplane && go list -m -f '{{.Dir}}' k8s.io/kubernetes)/api/openapi-spec/v3/api__v1_openapi.json"
 
 format: install ## Format the code
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .

@@ -191,7 +191,7 @@ class Deadlines(common.SpecModel):
         default=None, description="From all bound to all running. Absent: no limit."
     )
     active_seconds: common.Positive | None = Field(
-        default=None, description="Longest time from the first start, suspensions excluded. Absent: no limit."
+        default=None, description="Longest time from the first start, or from the last resume. Absent: no limit."
     )
 
 

@@ -88,8 +88,9 @@ class _Judge:
         node = self.node
         if node.allocatable > 0 or (node.capacity == 0 and not self.known):
             return False
-        if node.capacity and accused >= node.capacity:
-            return False
+        judged = sum(1 for card, record in self.known.items() if record.bad and card != GONE)
+        if node.capacity and max(accused, judged) >= node.capacity:
+            return False  # every single card is under suspicion already: that is no lost plug-in
         since = self.known[GONE].since if GONE in self.known else self.now
         return node.capacity == 0 or self.now - since < self.policy.unknown_grace
 

@@ -76,7 +76,7 @@ def suspend(draft: Draft) -> None:
         draft.board.put(Condition.SUSPENDED, False, Reason.SUSPENDED, text)
         draft.board.put(Condition.RUNNING, False, Reason.SUSPENDED, text)
         return
-    draft.update(placement=None, ready="", retry_after=None, queued_time=None)
+    draft.update(placement=None, ready="", retry_after=None, queued_time=None, start_time=None)
     text = "spec.suspend is true"
     draft.board.put(Condition.SUSPENDED, True, Reason.SUSPENDED, text)
     draft.board.put(Condition.RUNNING, False, Reason.SUSPENDED, text)

@@ -80,6 +80,7 @@ def _accepted(draft: Draft) -> bool:
         return True
     reason, message = problem
     if draft.placement is not None or draft.live:
+        board.put(Condition.ACCEPTED, False, reason, f"{message}; the pods that run are left alone")
         return draft.around.pool is not None
     if board.put(Condition.ACCEPTED, False, reason, message):
         draft.event(reason, message, warning=True)

@@ -7,12 +7,14 @@ read again every minute, exec plug-ins run again shortly before their token ends
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import ssl
 import time
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import yaml
 from kubernetes.aio import config as untyped_config
 from kubernetes.aio.client import Configuration
 
@@ -22,6 +24,15 @@ config: Final[Any] = untyped_config  # the client ships no types for its loaders
 _SERVICE_HOST: Final = "KUBERNETES_SERVICE_HOST"
 _NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _REFRESH_SECONDS: Final = 60.0
+_UNUSABLE: Final = (
+    config.ConfigException,
+    yaml.YAMLError,
+    AttributeError,
+    KeyError,
+    OSError,
+    TypeError,
+    ValueError,
+)
 
 
 class Loader(Protocol):
@@ -96,21 +107,35 @@ class Credentials:
         return context
 
     async def authorization(self) -> str | None:
-        """Return the present Authorization header (``Bearer …`` or ``Basic …``), None with a client certificate."""
-        if self._loader is not None and time.monotonic() - self._refreshed > _REFRESH_SECONDS:
-            await self.refresh()
-        value = await self._configuration.get_api_key_with_prefix("BearerToken")
+        """Return the present Authorization header (``Bearer …`` or ``Basic …``), None with a client certificate.
+
+        UnreachableError where it cannot be had now.
+        """
+        await self.refresh(_REFRESH_SECONDS)
+        try:
+            value = await self._configuration.get_api_key_with_prefix("BearerToken")
+        except _UNUSABLE as error:
+            raise errors.UnreachableError(f"credentials: {error}") from error
         if not value:
             return None
         scheme, _, token = str(value).strip().partition(" ")
         return f"{scheme.capitalize()} {token.strip()}"
 
-    async def refresh(self) -> None:
-        """Read the kubeconfig user's token again (after 401, or once a minute); a pod's token refreshes by itself."""
+    async def refresh(self, older_than: float = -math.inf) -> None:
+        """Read the kubeconfig user's token again where it was read more than ``older_than`` seconds ago.
+
+        A pod's token refreshes by itself. UnreachableError where it cannot be read now.
+        """
+        if self._loader is None or time.monotonic() - self._refreshed <= older_than:
+            return
         async with self._lock:
-            if self._loader is not None:
-                await self._loader.load_and_set(self._configuration)
+            if time.monotonic() - self._refreshed <= older_than:
+                return  # another request did it while this one waited
             self._refreshed = time.monotonic()
+            try:
+                await self._loader.load_and_set(self._configuration)
+            except _UNUSABLE as error:
+                raise errors.UnreachableError(f"credentials: {error}") from error
 
     async def headers(self) -> dict[str, str]:
         """Return the headers that prove who we are."""
@@ -128,7 +153,7 @@ async def load(kubeconfig: str | None = None, context: str | None = None) -> Cre
         if path is None and context is None and _SERVICE_HOST in os.environ:
             return await asyncio.to_thread(_from_pod)
         return await _from_kubeconfig(_existing(path or "~/.kube/config"), context)
-    except (config.ConfigException, OSError, ValueError) as error:
+    except _UNUSABLE as error:
         raise errors.SettingsError(
             f"no usable credentials ({path or 'in-cluster, ~/.kube/config'}): {error}"
         ) from error

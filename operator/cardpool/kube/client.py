@@ -2,7 +2,8 @@
 
 Bodies go out and come in as bytes, because decoding belongs to msgspec. Each lane has its own window, so that a burst
 of pods never delays the Lease or a status. A request that the server refused with 429 was not carried out and is sent
-again; a write without an answer is never repeated here: its outcome is unknown and the caller must look.
+again; a write without an answer is not repeated here: its outcome is unknown and the caller must look. (aiohttp may
+send a PUT or DELETE once more when a kept-alive connection was just closed; both carry preconditions.)
 """
 
 # ruff: noqa: ASYNC109 - a time-out here is the request's own, with time in the window not counted
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, Final, Self
@@ -160,7 +161,7 @@ class Client:
         body = {key: value for key, value in options.items() if value is not None}
         return await self._write("DELETE", path, body, JSON, None, lane, timeout)
 
-    async def lines(self, path: str, params: Mapping[str, str], inactivity: float) -> AsyncIterator[bytes]:
+    async def lines(self, path: str, params: Mapping[str, str], inactivity: float) -> AsyncGenerator[bytes, None]:
         """Yield the lines of a watch until the server ends it.
 
         UnreachableError on a break or after ``inactivity`` seconds of silence; a partial last line is dropped.
@@ -255,7 +256,7 @@ class Client:
 
     async def _error(self, response: aiohttp.ClientResponse) -> errors.ApiError:
         if response.status == 401:
-            await self._credentials.refresh()
+            await self._credentials.refresh(1.0)
         return parse_error(response.status, await response.read(), response.headers.get("Retry-After"))
 
     def _open(self) -> aiohttp.ClientSession:

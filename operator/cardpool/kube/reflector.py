@@ -9,6 +9,7 @@ aside by its UID; the last good state of it stays.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
@@ -26,7 +27,7 @@ JOB_SELECTOR: Final = "status.settled!=true"
 
 _LOG: Final = logging.getLogger(__name__)
 _FIRST_PAUSE: Final = 0.2
-_LONGEST_PAUSE: Final = 30.0
+_LONGEST_PAUSE: Final = 10.0
 _WATCH_SECONDS: Final = (240, 300)
 # A server whose history was set back keeps a watch from our later version open and says nothing, for ever.
 _SILENT_STREAMS: Final = 2
@@ -166,13 +167,13 @@ class Reflector:
         self.counters.watches += 1
         started, applied = time.monotonic(), 0
         try:
-            async for line in self._api.lines(self._path, params, self._inactivity):
-                event = wire.EVENT.decode(line)
-                self._take(event)
-                self._alive()
-                applied += 1
-                if applied % _YIELD_EVERY == 0:
-                    await asyncio.sleep(0)
+            async with contextlib.aclosing(self._api.lines(self._path, params, self._inactivity)) as lines:
+                async for line in lines:
+                    self._take(wire.EVENT.decode(line))
+                    self._alive()
+                    applied += 1
+                    if applied % _YIELD_EVERY == 0:
+                        await asyncio.sleep(0)
         finally:
             self._silent += not applied and time.monotonic() - started >= self._inactivity
         if not applied and time.monotonic() - started < 1.0:

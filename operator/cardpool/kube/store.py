@@ -83,6 +83,7 @@ class Shelf:
     graves: dict[str, int] = field(default_factory=dict)
     version: int = 0
     seen: int = 0
+    listed: int = 0
     frozen: Mapping[str, Any] = field(default_factory=dict)
     frozen_version: int = 0
 
@@ -100,14 +101,17 @@ class Shelf:
             for old in list(self.graves)[: _GRAVES // 4]:
                 del self.graves[old]
 
-    def is_stale(self, key: str, head: Head) -> bool:
-        """Whether something at least as new is held, or the UID is gone."""
+    def is_stale(self, key: str, head: Head, floor: int) -> bool:
+        """Whether something at least as new is held, or the UID is gone.
+
+        Gone is also what is not held and no newer than ``floor``, the version of a list that did not have it.
+        """
         if self.graves.get(head.uid, -1) >= head.version:
             return True
         held = self.heads.get(key)
-        return held is not None and (
-            head.version <= held.version if held.uid == head.uid else head.version < held.version
-        )
+        if held is not None and held.uid == head.uid:
+            return head.version <= held.version
+        return head.version <= floor or (held is not None and head.version < held.version)
 
 
 class Mirror:
@@ -157,7 +161,7 @@ class Mirror:
         shelf.seen = max(shelf.seen, head.version)
         if event == "DELETED":
             self._remove(kind, key, head)
-        elif not shelf.is_stale(key, head):
+        elif not shelf.is_stale(key, head, shelf.listed):
             self._hold(kind, self.prepare(kind, obj))
 
     def replace(
@@ -172,14 +176,14 @@ class Mirror:
         if taken < shelf.seen:
             shelf.heads = {key: Head(head.uid, 0) for key, head in shelf.heads.items()}
             shelf.graves.clear()
-        shelf.seen = taken
+        shelf.seen = shelf.listed = taken
         listed = set(present)
         for item in objects:
             listed.add(item.head.uid)
-            if not shelf.is_stale(item.key, item.head):
+            if not shelf.is_stale(item.key, item.head, 0):
                 self._hold(kind, item)
         for key, head in list(shelf.heads.items()):
-            if head.uid not in listed and head.version <= taken:
+            if head.uid not in listed:
                 self._remove(kind, key, Head(head.uid, taken))
 
     def overlay(self, kind: Kind, raw: bytes) -> Any | None:
@@ -197,7 +201,7 @@ class Mirror:
         held = shelf.heads.get(key)
         # A delete that ends an object at once answers with the version that was held, now marked as deleted.
         marked = held == head and obj.metadata.deletion_timestamp is not None
-        if marked or not shelf.is_stale(key, head):
+        if marked or not shelf.is_stale(key, head, shelf.listed):
             self._hold(kind, self.prepare(kind, obj))
         return self.get(kind, key) if self.uid(kind, key) == head.uid else None
 

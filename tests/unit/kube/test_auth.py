@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -116,6 +117,57 @@ async def test_nothing_usable(tmp_path: Path, name: str, message: str) -> None:
     write(tmp_path / "config", {"token": "t"})
     with pytest.raises(errors.SettingsError, match=message):
         await auth.load(str(tmp_path / name), "nowhere")
+
+
+GARBAGE = {
+    "empty": "",
+    "no YAML": "{[",
+    "another document": "- 1\n- 2\n",
+    "no clusters": "current-context: main\ncontexts: [{name: main, context: {cluster: c, user: u}}]\n",
+    "no user": (
+        "current-context: m\ncontexts: [{name: m, context: {cluster: c}}]\n"
+        "clusters: [{name: c, cluster: {server: 'https://x'}}]\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", GARBAGE.values(), ids=GARBAGE.keys())
+async def test_garbage_is_said(tmp_path: Path, text: str) -> None:
+    """A file that is no kubeconfig ends in a message with its name, never in a trace."""
+    (tmp_path / "config").write_text(text)
+    with pytest.raises(errors.SettingsError, match=str(tmp_path / "config")):
+        await auth.load(str(tmp_path / "config"))
+
+
+async def test_a_token_that_cannot_be_read_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token file that vanished makes requests fail for now; the last token is tried again once it is back."""
+    token = tmp_path / "token"
+    token.write_text("first")
+    credentials = await auth.load(write(tmp_path / "config", {"tokenFile": str(token)}))
+    monkeypatch.setattr(auth, "_REFRESH_SECONDS", -1.0)
+    token.unlink()
+    with pytest.raises(errors.UnreachableError, match="credentials"):
+        await credentials.authorization()
+    token.write_text("second")
+    assert await credentials.authorization() == "Bearer second"
+
+
+async def test_many_requests_refresh_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests find the token old, it is read once."""
+    credentials = await auth.load(write(tmp_path / "config", {"token": "t-1"}))
+    loaded = 0
+
+    class Loader:
+        async def load_and_set(self, client_configuration: Any) -> None:
+            nonlocal loaded
+            assert client_configuration is credentials._configuration
+            await asyncio.sleep(0.01)
+            loaded += 1
+
+    credentials._loader = Loader()
+    credentials._refreshed -= 100.0
+    await asyncio.gather(*(credentials.headers() for _ in range(20)))
+    assert loaded == 1
 
 
 async def test_no_kubeconfig_at_all() -> None:

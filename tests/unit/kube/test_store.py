@@ -121,6 +121,10 @@ STORIES: dict[str, tuple[list[Step], dict[str, tuple[str, str, str]]]] = {
         ],
         {A: ("uid-a", "40", "")},
     ),
+    "an answer that comes after a list without its object": (
+        [("LIST", (9, [])), ("OVERLAY", objects.pod("a", 8))],
+        {},
+    ),
     "surely gone": (
         [
             ("ADDED", objects.pod("a", 5)),

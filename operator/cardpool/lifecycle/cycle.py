@@ -23,13 +23,14 @@ from cardpool.lifecycle import (
     draft,
     invalid,
     membership,
+    reserving,
     rooms,
-    starting,
     supernode,
     survey,
     tally,
     times,
     trainingjob,
+    waiting,
 )
 from cardpool.lifecycle.actions import ApplyNodeLabels, Decision, Step
 from cardpool.lifecycle.draft import Draft, PoolView, Surroundings
@@ -231,11 +232,11 @@ class _Cycle:
             answer = plan.plan(inventory, gangs, now=self.world.now, strategy=view.spec.queue.strategy.value)
             for placement in answer.placements:
                 one = self.drafts[placement.gang]
-                starting.place(one, placement)
+                reserving.place(one, placement)
                 trainingjob.conclude(one)
                 self.promises[one.job.uid] = rooms.promised(one)
             for refusal in answer.refusals:
-                starting.waits(self.drafts[refusal.gang], refusal)
+                waiting.waits(self.drafts[refusal.gang], refusal)
 
     def _inventory(self, pool: str, view: PoolView) -> Inventory:
         profiles = tuple(profile.name for profile in view.spec.profiles)

@@ -10,7 +10,7 @@ from cardpool.api.cardpool import DeadNodeAction
 from cardpool.api.jobstatus import PlacementState
 from cardpool.api.trainingjob import Fencing
 from cardpool.domain.world import PodRecord
-from cardpool.lifecycle import finishing, membership, restart, running, shapes, starting, times
+from cardpool.lifecycle import finishing, membership, reserving, restart, running, shapes, starting, times, waiting
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import NODE_LEVEL, Condition, Reason
 
@@ -214,7 +214,7 @@ def _queue(draft: Draft) -> None:
             draft.event(Reason.POOL_NOT_READY, message, warning=True)
         return
     wanted = draft.spec.priority_class_name
-    starting.ask(draft, draft.around.priorities[wanted].value if wanted is not None else _default_priority(draft))
+    waiting.ask(draft, draft.around.priorities[wanted].value if wanted is not None else _default_priority(draft))
 
 
 def _default_priority(draft: Draft) -> int:
@@ -228,4 +228,4 @@ def _reserved(draft: Draft) -> None:
         reason = Reason.NAME_TAKEN if refused.taken else Reason.POD_REFUSED
         restart.take_back(draft, reason, f"{refused.object}: {refused.message}", {})
         return
-    starting.reserved(draft)
+    reserving.reserved(draft)

@@ -1,0 +1,84 @@
+"""In the queue: which profiles the job takes now, what it asks the planner, and the reason while it waits."""
+
+from __future__ import annotations
+
+from cardpool.domain.gangs import Gang, Option, Refusal
+from cardpool.lifecycle import ranks, restart, shapes, times
+from cardpool.lifecycle.draft import Draft
+from cardpool.names import Condition, Reason
+
+
+def options(draft: Draft) -> tuple[Option, ...]:
+    """The profiles that the job takes now, in its order of preference; those whose wait is not over come later."""
+    pool, spec = draft.around.pool, draft.spec
+    if pool is None:
+        return ()
+    waited = draft.now - times.epoch(draft.status.queued_time)
+    accepted = [(item.profile, item.after_seconds) for item in spec.accept]
+    if not accepted:
+        accepted = [(profile.name, 0) for profile in pool.spec.profiles]
+    found = []
+    for profile, after in accepted:
+        if profile not in pool.usable or not _has_variant(draft, profile):
+            continue
+        if waited < after:
+            draft.again(draft.now + after - waited)
+            continue
+        found.append(shapes.option(spec, profile, tolerate_pool=pool.spec.taint_nodes))
+    return tuple(found)
+
+
+def _has_variant(draft: Draft, profile: str) -> bool:
+    """Without ``accept`` a group that has variants runs only on profiles that it has one for."""
+    if draft.spec.accept:
+        return True
+    return all(not group.variants or ranks.variant_of(group, profile) for group in draft.spec.groups)
+
+
+def ask(draft: Draft, priority: int) -> None:
+    """Put the gang into this cycle's queue, unless it has to wait for something of its own."""
+    retry = times.epoch(draft.status.retry_after)
+    if draft.now < retry:
+        draft.again(retry)
+        return
+    chosen = options(draft)
+    if not chosen:
+        _no_profile(draft)
+        return
+    excluded: dict[str, str] = {}
+    for item in draft.status.excluded:
+        until = times.epoch(item.until)
+        if item.until is None or until > draft.now:
+            excluded[item.node] = item.reason
+            draft.again(until or None)
+    previous = restart.previous_nodes(draft)
+    repair = bool(previous) and draft.status.last_fault is not None
+    draft.gang = Gang(
+        key=draft.job.key,
+        uid=draft.job.uid,
+        priority=priority,
+        created=draft.job.created,
+        options=chosen,
+        topology=shapes.topology_request(draft.spec.topology),
+        previous=previous if repair else {},
+        excluded=excluded,
+        repair=repair,
+        asked_first=draft.job.key in draft.around.world.first,
+    )
+
+
+def _no_profile(draft: Draft) -> None:
+    pool = draft.around.pool
+    if draft.wake is not None or pool is None:
+        draft.board.put(Condition.PODS_SCHEDULED, False, Reason.PENDING, "waits for spec.accept[].afterSeconds")
+        return
+    text = f"pool {pool.name} has no profile that this job accepts and has a variant for"
+    draft.board.put(Condition.PODS_SCHEDULED, False, Reason.NO_VARIANT, text)
+
+
+def waits(draft: Draft, refusal: Refusal) -> None:
+    """Keep the planner's reason where people look; an Event only when the reason changes."""
+    moved = draft.board.reason(Condition.PODS_SCHEDULED) != refusal.reason
+    draft.board.put(Condition.PODS_SCHEDULED, False, refusal.reason, refusal.message)
+    if moved:
+        draft.event(refusal.reason, refusal.message)

@@ -124,6 +124,17 @@ class Operator:
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
+    def complaints(self, offset: int = 0) -> list[str]:
+        """Lines of its log from that byte on that are errors: a cycle that raised, a handler that crashed."""
+        if not self.log.exists():
+            return []
+        text = self.log.read_bytes()[offset:].decode(errors="replace")
+        return [line for line in text.splitlines() if '"level": "error"' in line or line.startswith("Traceback")]
+
+    def logged(self) -> int:
+        """How many bytes it has logged so far."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
     def tail(self, lines: int = 40) -> str:
         """The end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

@@ -16,15 +16,19 @@ def quiet_when_nothing_changed(history: History, expected: Expectation) -> Itera
     """7 and 10: in a quiet window nobody writes our objects, what they own, or labels of nodes."""
     for window in expected.quiet:
         for kind in (*OWN_KINDS, *OWNED_KINDS):
+            before: dict[str, Body] = {}
             for seen in history.kind(kind):
                 ours = kind in OWN_KINDS or _owner(seen.body)
                 if ours and window.since < seen.at <= window.until:
-                    yield Violation(window.why, f"{kind} {seen.key}", seen.at, f"{seen.change} in a quiet window")
+                    parts = ", ".join(changes(before.get(seen.uid, {}), seen.body)[:8])
+                    what = f"{seen.change} in a quiet window: {parts or 'nothing but its version'}"
+                    yield Violation(window.why, f"{kind} {seen.key}", seen.at, what)
+                before[seen.uid] = seen.body
         labels: dict[str, Mapping[str, str]] = {}
         for seen in history.kind("Node"):
-            before = labels.get(seen.key, seen.labels)
+            earlier = labels.get(seen.key, seen.labels)
             labels[seen.key] = seen.labels
-            if before != seen.labels and window.since < seen.at <= window.until:
+            if earlier != seen.labels and window.since < seen.at <= window.until:
                 yield Violation(window.why, f"Node {seen.key}", seen.at, "labels changed in a quiet window")
 
 
@@ -66,6 +70,19 @@ def status_follows(history: History, expected: Expectation) -> Iterator[Violatio
                     10, f"{kind} {key_of(body)}", history.end,
                     f"observedGeneration {observed} did not follow generation {generation}",
                 )  # fmt: skip
+
+
+def changes(before: object, after: object, path: str = "") -> list[str]:
+    """Paths whose values differ, with both values; bookkeeping of the API server is left out."""
+    if path in {".metadata.managedFields", ".metadata.resourceVersion"} or before == after:
+        return []
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = sorted({*before, *after})
+        return [one for key in keys for one in changes(before.get(key), after.get(key), f"{path}.{key}")]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        return [one for index, (old, new) in pairs for one in changes(old, new, f"{path}[{index}]")]
+    return [f"{path}: {before!r} → {after!r}"]
 
 
 def owned_labels(node: Body) -> set[str]:

@@ -21,7 +21,7 @@ from cardpool.kube import auth, lease, recorder, reflector, store
 from cardpool.kube import client as kube_client
 from cardpool.lifecycle import actions, cycle
 from cardpool.names import Kind
-from cardpool.runtime import commit, fleet, health, inbox, loop, metrics, steps
+from cardpool.runtime import commit, counts, fleet, health, inbox, loop, metrics, steps
 from cardpool.settings import Settings
 from cardpool.vendors import registry as vendor_registry
 
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 KOPF_STOP_SECONDS: Final = 4.0
 LAG_SECONDS: Final = 0.5
+EVENTS_SECONDS: Final = 0.5
 WATCHED: Final = (
     Kind.NODE,
     Kind.POD,
@@ -128,6 +129,7 @@ class App:
         self._metrics.watch_ages(
             lambda: {kind: watch.age for kind, watch in self._watches().items() if watch.age is not None}
         )
+        self._metrics.counted(lambda: counts.read(self._client, self._reflectors.values(), self._recorder))
         self._signals()
         await self._server.start(settings.http_host, settings.http_port, settings.port_file)
         tasks = {name: asyncio.create_task(work, name=name) for name, work in self._work().items()}
@@ -235,6 +237,8 @@ class App:
         campaign, kopf_task = tasks["lease"], tasks["kopf"]
         tasks["cycles"].cancel()
         await self._committer.stop()
+        if release and self._pulse.leading:
+            await self._recorder.drain(EVENTS_SECONDS)
         if release and self._settings.leader_election and not campaign.done() and self._synced.is_set():
             self._elector.stop()
             await asyncio.wait([campaign], timeout=self._settings.retry_seconds + 1.0)

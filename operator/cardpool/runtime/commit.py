@@ -61,6 +61,10 @@ class Committer:
         """UIDs (and names of Supernodes to be) that the core must leave alone now."""
         return frozenset(self._running) | self._pacing.held(self._clock())
 
+    def writing(self) -> int:
+        """How many objects are being written at this moment."""
+        return len(self._running)
+
     def next_due(self) -> float | None:
         """Seconds until some object stops being busy by time alone, or None."""
         return self._pacing.next_due(self._clock())

@@ -19,7 +19,8 @@ from cardpool.runtime import health, inbox, metrics
 
 logger = logging.getLogger(__name__)
 
-PAUSE_MAX: Final = 0.5
+PAUSE_MAX: Final = 1.0
+WRITING_SHARE: Final = 4.0
 WAKE_MIN: Final = 0.05
 BACKOFF_BASE: Final = 0.5
 BACKOFF_CAP: Final = 15.0
@@ -55,6 +56,9 @@ class Sink(Protocol):
 
     def next_due(self) -> float | None:
         """Seconds until some object stops being busy by time alone."""
+
+    def writing(self) -> int:
+        """How many objects are being written at this moment."""
 
     def take(self, decision: actions.Decision) -> int:
         """Start the writes; never blocks."""
@@ -99,8 +103,7 @@ class Loop:
                 await asyncio.sleep(min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(self._failures - 1, 10)))
             else:
                 await self._wait(self.patience())
-                # A long cycle earns a longer pause, so that writes and watches get at least half of the core.
-                await asyncio.sleep(min(PAUSE_MAX, max(self._debounce, self._took)))
+                await self._pause()
 
     def patience(self) -> float:
         """Seconds until the next cycle is due though nothing changes."""
@@ -142,6 +145,15 @@ class Loop:
         self._wake = decision.wake
         self._metrics.decided(decision.gauges)
         logger.debug("cycle", extra={"begun": begun, "steps": len(decision.steps), "first": len(first)})
+
+    async def _pause(self) -> None:
+        """Gather changes; a long cycle earns a longer pause, so that writes get most of the core while there are any."""
+        begun = self._clock()
+        while True:
+            await asyncio.sleep(self._debounce)
+            share = WRITING_SHARE if self._sink.writing() else 1.0
+            if self._clock() - begun >= min(PAUSE_MAX, self._took * share):
+                return
 
     async def _wait(self, patience: float) -> None:
         waits = [asyncio.ensure_future(self._source.changed.wait()), asyncio.ensure_future(self._inbox.wait())]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cardpool import __version__, names
@@ -32,12 +33,24 @@ ABOUT: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Numbers that another part keeps: by the values of one label, or under the empty text where ``label`` is empty."""
+
+    name: str
+    about: str
+    label: str
+    values: Mapping[str, float]
+    total: bool = False
+
+
 class _Decided(Collector):
     """The gauges of the last decision and the ages read at the moment of the scrape."""
 
     def __init__(self) -> None:
         self.gauges: Gauges = {}
         self.ages: Callable[[], Mapping[str, float]] = dict
+        self.counts: Callable[[], Iterable[Count]] = tuple
         self.dropped = 0
 
     def collect(self) -> Iterator[Metric]:
@@ -49,6 +62,12 @@ class _Decided(Collector):
         for kind, age in self.ages().items():
             watches.add_metric([kind], age)
         yield watches
+        for count in self.counts():
+            make = CounterMetricFamily if count.total else GaugeMetricFamily
+            family = make(f"{PREFIX}{count.name}", count.about, None, [count.label] if count.label else [])
+            for value, number in count.values.items():
+                family.add_metric([value] if count.label else [], number)
+            yield family
 
     def _family(self, name: str, series: Mapping[tuple[tuple[str, str], ...], float]) -> Iterator[Metric]:
         if not series:
@@ -117,6 +136,10 @@ class Metrics:
     def watch_ages(self, read: Callable[[], Mapping[str, float]]) -> None:
         """Where a scrape reads the ages of the watches from."""
         self._decided.ages = read
+
+    def counted(self, read: Callable[[], Iterable[Count]]) -> None:
+        """Where a scrape reads what other parts of the process count themselves."""
+        self._decided.counts = read
 
     def decided(self, gauges: Gauges | None) -> None:
         """Show these counts from now on; None keeps the last ones."""

@@ -31,6 +31,7 @@ class Sink:
     def __init__(self) -> None:
         self.refused: dict[str, Any] = {}
         self.due: float | None = None
+        self.under_way = 0
         self.taken: list[actions.Decision] = []
 
     def busy(self) -> frozenset[str]:
@@ -38,6 +39,9 @@ class Sink:
 
     def next_due(self) -> float | None:
         return self.due
+
+    def writing(self) -> int:
+        return self.under_way
 
     def take(self, decision: actions.Decision) -> int:
         self.taken.append(decision)
@@ -153,6 +157,27 @@ async def test_a_wake_time_is_kept() -> None:
         await desk.cycles(2)
 
     assert time.monotonic() - start >= 0.1
+
+
+async def pause_after(desk: Desk, took: float) -> float:
+    """How long the loop pauses after a cycle of that length."""
+    desk.loop._took = took
+    begun = time.monotonic()
+    await desk.loop._pause()
+    return time.monotonic() - begun
+
+
+async def test_long_cycles_leave_the_core_to_the_writes() -> None:
+    """The pause grows with the cycle, four times as much while something is written, and ends with the last write."""
+    desk = Desk(debounce=0.01)
+    short, long = await pause_after(desk, 0.0), await pause_after(desk, 0.1)
+    desk.sink.under_way = 1
+    writing = await pause_after(desk, 0.1)
+    asyncio.get_running_loop().call_later(0.15, setattr, desk.sink, "under_way", 0)
+    ended = await pause_after(desk, 0.2)
+
+    assert short < 0.1 <= long < 0.4 <= writing
+    assert 0.2 <= ended < 0.8
 
 
 def patience(desk: Desk, wake: float | None, due: float | None) -> float:

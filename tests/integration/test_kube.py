@@ -124,8 +124,8 @@ async def test_own_writes_show_at_once(api: client.Client, namespace: str) -> No
         mirror.overlay(Kind.POD, await api.delete(path, uid=made.uid, grace=0))
         await until(lambda: mirror.get(Kind.POD, key) is None)
         again = mirror.overlay(Kind.POD, await api.post(paths.collection(Kind.POD, namespace), pod("a", namespace)))
-        events = watcher.counters.events
-        await until(lambda: watcher.counters.events > events)
+        await until(lambda: mirror.get(Kind.POD, key).scheduling != "")
+        assert watcher.counters.lists == 1
         assert again.uid == mirror.uid(Kind.POD, key) != made.uid
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +17,8 @@ import pytest
 from cardpool import errors, names
 from cardpool.kube import auth, client, lease, paths, recorder, reflector, store
 from cardpool.names import Kind
+
+PATH = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 if TYPE_CHECKING:
     from e2e.cluster.context import Context
@@ -206,6 +210,40 @@ async def test_lease_between_two(api: client.Client, cluster: Context, namespace
         assert second.transitions == 1
         second.stop()
         await waiting
+
+
+LEADER = """
+import asyncio, sys
+from cardpool.kube import auth, client, lease
+
+async def main():
+    async with client.Client(await auth.load(sys.argv[1])) as api:
+        elector = lease.Elector(api, sys.argv[2], lease.default_identity())
+        task = asyncio.create_task(elector.run())
+        await elector.acquired.wait()
+        print("leading", flush=True)
+        await task
+
+asyncio.run(main())
+"""
+
+
+async def test_killed_leader_is_replaced_at_once(api: client.Client, cluster: Context, namespace: str) -> None:
+    """After kill -9 a successor on the same machine proves the holder dead and need not wait for its lease to end."""
+    command = [sys.executable, "-c", LEADER, str(cluster.kubeconfig), namespace]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env={**os.environ, **PATH})
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), 20.0) == b"leading\n"
+    successor = lease.Elector(api, namespace, lease.default_identity())
+    task = asyncio.create_task(successor.run())
+    await until(lambda: successor.holder != "")
+    assert not successor.acquired.is_set()
+    process.kill()
+    await process.wait()
+    await asyncio.wait_for(successor.acquired.wait(), 5.0)
+    successor.check()
+    successor.stop()
+    await task
 
 
 async def test_paused_leader_is_fenced(api: client.Client, cluster: Context, namespace: str) -> None:

@@ -37,6 +37,7 @@ from cardpool.kube import wire
 from cardpool.names import Kind
 
 MESSAGE_TAIL: Final = 1024
+_SHARED_MAPS: Final = 4096
 _TERMINAL: Final = frozenset({"Succeeded", "Failed"})
 _FIELDS: Final = msgspec.json.Decoder(dict[str, Any])
 _Model = TypeVar("_Model", bound=pydantic.BaseModel)
@@ -111,6 +112,8 @@ class Converter:
 
     def _requests(self, obj: wire.Pod) -> Mapping[str, int]:
         requests = {} if obj.status.phase in _TERMINAL else pod_requests(obj)
+        if len(self._shared) >= _SHARED_MAPS:
+            self._shared.clear()
         return self._shared.setdefault(tuple(sorted(requests.items())), requests)
 
     def _spec(self, model: type[_Model], obj: wire.Custom) -> tuple[_Model | None, str]:

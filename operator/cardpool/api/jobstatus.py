@@ -186,6 +186,6 @@ class TrainingJobStatus(common.StatusModel):
     history: Annotated[tuple[HistoryEntry, ...], common.atomic(most=10, doc="The last attempts.")] = ()
     settled: bool = Field(default=False, description="True: finished and cleaned, nothing is left to do but the TTL.")
     queued_time: common.Time | None = Field(default=None, description="When the job entered the queue.")
-    start_time: common.Time | None = Field(default=None, description="When all pods first ran, or ran again after a suspension.")
+    start_time: common.Time | None = Field(default=None, description="When all pods ran, first or after a suspension.")
     completion_time: common.Time | None = Field(default=None, description="When the outcome was known.")
     conditions: common.Conditions = ()

@@ -50,7 +50,9 @@ class CardFault(common.StatusModel):
     fell: bool = Field(
         default=False, description="True once the node's allocatable was seen to fall; recovery means it came back."
     )
-    clear_since: common.Time | None = Field(default=None, description="When the signal went away.")
+    cards: common.Positive = Field(
+        default=1, description="How many cards the entry stands for; more than one where the node's plug-in is gone."
+    )
     pod: common.Text | None = Field(default=None, description="Pod that held the card, as namespace/name.")
     job: common.Text | None = Field(default=None, description="TrainingJob that held the card, as namespace/name.")
     message: common.Message | None = Field(default=None, description="What was seen, for people.")

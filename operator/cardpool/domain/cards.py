@@ -6,7 +6,7 @@ restart of the operator loses nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cardpool.names import CardState, Reason
 
@@ -25,7 +25,8 @@ class CardFault:
     """What is known against one card. Times are seconds since the epoch.
 
     ``fell`` says that the node's allocatable was seen below its capacity since the fault began (only then can its
-    return prove recovery); ``times`` are the last three onsets, newest last; ``clear_since`` is when the signal went.
+    return prove recovery); ``times`` are the last three onsets, newest last; ``cards`` is how many the record stands
+    for (more than one only where a node's plug-in is gone).
     """
 
     id: CardId
@@ -34,7 +35,7 @@ class CardFault:
     since: float
     times: tuple[float, ...] = ()
     fell: bool = False
-    clear_since: float | None = None
+    cards: int = 1
     job: str = ""
     pod: str = ""
     message: str = ""
@@ -48,14 +49,3 @@ class CardFault:
     def confirmed(self) -> bool:
         """True where a gang on this card must be taken down."""
         return self.state in {CardState.FAULTY, CardState.QUARANTINED}
-
-
-@dataclass(frozen=True, slots=True)
-class CardCounts:
-    """Cards per state in some scope; ``total`` is the sum over states, ``allocated`` those held by any pod."""
-
-    total: int = 0
-    healthy: int = 0
-    free: int = 0
-    allocated: int = 0
-    by_state: dict[CardState, int] = field(default_factory=dict)

@@ -48,10 +48,15 @@ class Judgement:
 
 def advance(node: NodeFacts, known: Mapping[str, CardFault], policy: Policy, now: float) -> Judgement:
     """Today's records of one node. Same input, same output; calling it again at the same moment changes nothing."""
-    if not known and not node.lost and not node.unhealthy:
+    if not known and quiet(node):
         return Judgement({})
     judge = _Judge(node, known, policy, now)
     return judge.run()
+
+
+def quiet(node: NodeFacts) -> bool:
+    """True where nothing at this moment speaks against any card of the node."""
+    return not node.lost and not node.unhealthy and not (node.capacity == 0 and node.held)
 
 
 class _Judge:
@@ -86,7 +91,7 @@ class _Judge:
 
     def _plugin_gone(self, accused: int) -> bool:
         node = self.node
-        if node.allocatable > 0 or (node.capacity == 0 and not self.known):
+        if node.allocatable > 0 or (node.capacity == 0 and not self.known and not node.held):
             return False
         judged = sum(1 for card, record in self.known.items() if record.bad and card != GONE)
         if node.capacity and max(accused, judged) >= node.capacity:
@@ -95,12 +100,14 @@ class _Judge:
         return node.capacity == 0 or self.now - since < self.policy.unknown_grace
 
     def _unknown(self) -> None:
-        since = self.known[GONE].since if GONE in self.known else self.now
+        before = self.known.get(GONE)
+        since = before.since if before is not None else self.now
         self.records[GONE] = CardFault(
             id=self._id(GONE),
             state=CardState.UNKNOWN,
             reason=Reason.CARDS_UNKNOWN,
             since=since,
+            cards=max(self.node.capacity, sum(self.node.held.values()), before.cards if before is not None else 1),
             message="the device plug-in offers none of the node's cards",
         )
         self.wakes.append(since + self.policy.unknown_grace)

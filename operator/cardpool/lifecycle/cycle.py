@@ -96,7 +96,7 @@ class _Cycle:
         policies = {name: policy_of(self.world.pools[name]) for name in self.place.by_pool}
         for name, facts in self.facts.items():
             before = known.get(name)
-            if before is None and facts.allocatable >= facts.capacity and not facts.unhealthy:
+            if before is None and cards.quiet(facts):
                 continue
             pool = self.place.members[name].pool
             judgement = cards.advance(facts, before or {}, policies[pool], self.world.now)

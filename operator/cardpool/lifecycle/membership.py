@@ -168,7 +168,7 @@ def _seat(
     pool = owners[0].name
     profile = _profile(spec, node, registry)
     vendor = profile.vendor if profile is not None else ""
-    resource = registry.resource_of(vendor, {**node.allocatable, **node.capacity}) or ""
+    resource = registry.resource_of(vendor, {**node.allocatable, **node.capacity}) or _usual(registry, vendor)
     claims = [
         item.name
         for item in declared
@@ -202,6 +202,12 @@ def _profile(spec: CardPoolSpec, node: NodeRecord, registry: Registry) -> Profil
     if LABEL_PROFILE in node.owned:
         return next((item for item in spec.profiles if item.name == node.labels.get(LABEL_PROFILE)), None)
     return None
+
+
+def _usual(registry: Registry, vendor: str) -> str:
+    """The name under which a maker's cards were offered, most likely, while no node says it."""
+    file = registry.vendors.get(vendor)
+    return file.resources[0] if file is not None else ""
 
 
 def _identified(registry: Registry, vendor: str, labels: Mapping[str, str]) -> bool:

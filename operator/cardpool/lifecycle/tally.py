@@ -29,7 +29,7 @@ Counts = dict[str, int]
 def of_node(member: Member, records: Mapping[str, CardFault], used: int, *, open_: bool) -> Counts:
     """One node's cards; ``used`` counts cards held or promised, ``open_`` says whether its free cards may be given."""
     counts = _NOTHING.copy()
-    total = member.capacity
+    total = max(member.capacity, records[GONE].cards) if GONE in records else member.capacity
     counts["total"] = total
     counts["allocated"] = min(used, total) if total else used
     if GONE in records or not member.node.ready:

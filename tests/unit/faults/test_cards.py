@@ -82,6 +82,10 @@ HISTORIES: dict[str, list[tuple[float, NodeFacts, dict[str, str]]]] = {
         (0, facts(0), {"*": "Unknown"}),
         (400, facts(0, capacity=0), {"*": "Unknown"}),
     ],
+    "a plug-in and its capacity gone at once under pods that hold cards is Unknown": [
+        (0, replace(facts(0, capacity=0), held={"job": 8}), {"*": "Unknown"}),
+        (40, replace(facts(8), held={"job": 8}), {}),
+    ],
     "all cards lost with the capacity still there are faults after the grace": [
         (0, facts(0, capacity=2), {"*": "Unknown"}),
         (301, facts(0, capacity=2), {"?1": "Suspect", "?2": "Suspect"}),
@@ -121,6 +125,14 @@ def test_third_fault_inside_the_window_is_quarantine() -> None:
 
     assert states(records) == {"c1": "Quarantined"}
     assert states(cards.advance(facts(8), records, POLICY, 5000).records) == {"c1": "Quarantined"}
+
+
+def test_gone_plugin_remembers_how_many_cards() -> None:
+    """The record stands for all the node's cards, also once its capacity is gone."""
+    records = cards.advance(facts(0), {}, POLICY, 0).records
+    records = cards.advance(facts(0, capacity=0), records, POLICY, 400).records
+
+    assert records["*"].cards == 8
 
 
 def test_onsets_are_the_first_signals() -> None:

@@ -31,7 +31,7 @@ class Attempt:
         self.fits: list[Fit] = []
         self.open: list[Mask] = []
         for shape in option.groups:
-            levels = demand.resolve(self.tree, gang.topology, shape.topology).levels()
+            levels = demand.labelled(self.tree, gang.topology, shape.topology)
             fitted = fit.fit(ground, gang, shape, levels, avoid=avoid)
             self.fits.append(fitted)
             self.open.append(_open(ground, fitted))

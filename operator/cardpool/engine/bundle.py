@@ -7,6 +7,7 @@ rank order): exact for one shape, a good guess for several.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,24 +94,41 @@ def _neighbourhoods(attempt: Attempt, scope: Mask | None) -> Iterator[Mask | Non
 
 
 def _settle_all(attempt: Attempt, bundle: Bundle, scope: Mask | None) -> bool:
-    """All parts of a bundle in a scope, the hardest first, else in rank order."""
+    """All parts of a bundle in a scope, in the first order in which they fit."""
     marks = attempt.marks()
-    orders = [sorted(bundle.parts, key=lambda part: _hardness(attempt, part), reverse=True), list(bundle.parts)]
-    for number, parts in enumerate(orders):
-        if number and parts == orders[0]:
-            break
+    for parts in _orders(attempt, bundle):
         if all(settle(attempt, part, scope) for part in parts):
             return True
         attempt.undo(marks)
     return False
 
 
-def _hardness(attempt: Attempt, part: Part) -> tuple[int, int, int, int]:
-    """Mixed parts, then narrow demands, then many cards a pod, then many pods."""
+def _orders(attempt: Attempt, bundle: Bundle) -> list[list[Part]]:
+    """The narrowest demands first; the largest chunks that must stay whole first; rank order."""
+    orders: list[list[Part]] = []
+    for key in (_narrowness, _bulk, None):
+        parts = list(bundle.parts) if key is None else sorted(bundle.parts, key=partial(key, attempt), reverse=True)
+        if parts not in orders:
+            orders.append(parts)
+    return orders
+
+
+def _narrowness(attempt: Attempt, part: Part) -> tuple[int, ...]:
+    """Mixed parts, then narrow required levels, then narrow blocks, many cards a pod, many pods."""
     if isinstance(part, Bundle):
-        return (1, part.required, 0, sum(run.pods for run in part.runs()))
-    cards = attempt.option.groups[part.group].cards_per_pod
-    return (0, max(part.demand.levels(), default=-1), cards, part.pods)
+        return (1, part.required, 0, 0, sum(run.pods for run in part.runs()))
+    blocks = max((level for pods, level in part.demand.blocks if pods > 1), default=-1)
+    return (0, part.demand.required, blocks, attempt.option.groups[part.group].cards_per_pod, part.pods)
+
+
+def _bulk(attempt: Attempt, part: Part) -> tuple[int, ...]:
+    """Cards of the largest chunk that must sit in one domain, then cards of all."""
+    if isinstance(part, Bundle):
+        cards = sum(_bulk(attempt, run)[1] for run in part.runs())
+        return (cards, cards)
+    each = attempt.option.groups[part.group].cards_per_pod
+    chunk = part.pods if part.demand.required >= 0 else max((pods for pods, _ in part.demand.blocks), default=1)
+    return (each * chunk, each * part.pods)
 
 
 def _homes(attempt: Attempt, bundle: Bundle, scope: Mask | None) -> Iterator[Mask | None]:

@@ -25,9 +25,9 @@ class Demand:
         """Per level the multiple of pods that a domain holds: the largest block that may not straddle it."""
         return tuple(max((pods for pods, at in self.blocks if at >= level), default=1) for level in range(levels))
 
-    def levels(self) -> tuple[int, ...]:
-        """The levels whose label a node needs."""
-        return tuple(sorted({level for level in (self.required, *(at for _, at in self.blocks)) if level >= 0}))
+    def levels(self) -> set[int]:
+        """The levels that are demanded."""
+        return {level for level in (self.required, *(at for _, at in self.blocks)) if level >= 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,11 @@ def resolve(tree: Tree, job: TopologyRequest, group: TopologyRequest | None = No
     preferred = known.get(own.preferred or job.preferred, -1)
     blocks = tuple((block.pods, known[block.level]) for block in _union(job.blocks, own.blocks))
     return Demand(required, preferred, blocks)
+
+
+def labelled(tree: Tree, job: TopologyRequest, group: TopologyRequest) -> tuple[int, ...]:
+    """Every level that the job or the group demands: a node needs their labels."""
+    return tuple(sorted(resolve(tree, job).levels() | resolve(tree, TopologyRequest(), group).levels()))
 
 
 def _aligned(blocks: tuple[Block, ...], group: GroupShape, start: int) -> Fault | None:

@@ -49,6 +49,25 @@ def test_a_group_that_must_stay_together_does_so_across_its_parts() -> None:
     assert len(only(result).nodes()) == 4
 
 
+def test_a_group_that_must_stay_together_goes_before_one_that_may_spread() -> None:
+    """The first group could take the only room that holds the second whole."""
+    inventory = worlds.pool({"b": {"x": [6, 4], "y": [1, 3]}})
+    wanted = gang(group(3, 2, "loose"), group(4, 2, "tight", topology=topology("node")), key="a/b")
+    result = worlds.planned(worlds.pool({"a": 8, "b": 4, "c": 2}, ()), wanted)
+    assert placements.violations(worlds.pool({"a": 8, "b": 4, "c": 2}, ()), [wanted], result) == []
+    assert worlds.counts(only(result)) == {"a": 4, "b": 2, "c": 1}
+    assert len(
+        worlds.planned(inventory, gang(group(3, 2), group(3, 2, "tight", topology=topology("rack")))).placements
+    ) == 1
+
+
+def test_a_required_node_still_needs_the_labels_that_a_group_demands() -> None:
+    """Being on one node is being in one rack only where the node says which."""
+    inventory = worlds.pool({"r": [4]}, ("rack",), {"r-0": {"labels": {}}})
+    wanted = gang(group(2, topology=topology("rack")), demand=topology("node"))
+    assert dict(worlds.planned(inventory, wanted).refusals[0].excluded) == {"topology label missing": 1}
+
+
 def test_groups_that_do_not_fit_together_are_counted() -> None:
     """Each group fits alone, both do not."""
     refusal = worlds.planned(worlds.pool({"a": 4, "b": 4}, ()), gang(group(1, 4), group(2, 3, "other"))).refusals[0]

@@ -56,9 +56,10 @@ def test_a_group_that_must_stay_together_goes_before_one_that_may_spread() -> No
     result = worlds.planned(worlds.pool({"a": 8, "b": 4, "c": 2}, ()), wanted)
     assert placements.violations(worlds.pool({"a": 8, "b": 4, "c": 2}, ()), [wanted], result) == []
     assert worlds.counts(only(result)) == {"a": 4, "b": 2, "c": 1}
-    assert len(
-        worlds.planned(inventory, gang(group(3, 2), group(3, 2, "tight", topology=topology("rack")))).placements
-    ) == 1
+    assert (
+        len(worlds.planned(inventory, gang(group(3, 2), group(3, 2, "tight", topology=topology("rack")))).placements)
+        == 1
+    )
 
 
 def test_a_required_node_still_needs_the_labels_that_a_group_demands() -> None:

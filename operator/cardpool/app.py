@@ -15,15 +15,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from cardpool import __version__, errors, names
-from cardpool.domain import world
 from cardpool.handlers import registry as kopf_registry
 from cardpool.kube import auth, lease, recorder, reflector, store
 from cardpool.kube import client as kube_client
-from cardpool.lifecycle import actions, cycle
 from cardpool.names import Kind
-from cardpool.runtime import commit, counts, fleet, health, inbox, loop, metrics, steps
+from cardpool.runtime import commit, core, counts, fleet, health, inbox, loop, metrics, steps
 from cardpool.settings import Settings
-from cardpool.vendors import registry as vendor_registry
 
 logger = logging.getLogger(__name__)
 
@@ -42,42 +39,6 @@ WATCHED: Final = (
 )
 
 
-class Vendors:
-    """The makers known now: the package's files and the labelled ConfigMaps, merged again when those change."""
-
-    def __init__(self, mirror: store.Mirror) -> None:
-        self._mirror = mirror
-        self._builtin = vendor_registry.load_builtin()
-        self._version: int | None = None
-        self._merged = self._builtin
-
-    def current(self) -> vendor_registry.Registry:
-        """The registry of this moment; a bad file costs only itself and is logged once."""
-        version = self._mirror.version(Kind.CONFIG_MAP)
-        if version != self._version:
-            self._version = version
-            extra = {
-                f"configmap/{key}/{name}": text
-                for key, record in self._mirror.config_maps().items()
-                for name, text in record.data.items()
-            }
-            self._merged = vendor_registry.merge(self._builtin, extra)
-            for error in self._merged.errors:
-                logger.warning("a vendor file is left out: %s", error)
-        return self._merged
-
-
-def core(settings: Settings, vendors: Vendors) -> loop.Decide:
-    """The pure core with its arguments bound and what it remembers of derived values; the shell meets it only here."""
-    bound = cycle.CycleSettings(resolver_image=settings.resolver_image)
-    memory = cycle.Memory()
-
-    def decide(seen: world.World) -> actions.Decision:
-        return cycle.decide(seen, vendors.current(), bound, memory)
-
-    return decide
-
-
 class App:
     """One process; ``run`` returns its exit code."""
 
@@ -85,7 +46,7 @@ class App:
         self,
         settings: Settings,
         credentials: auth.Credentials,
-        make_core: Callable[[Settings, Vendors], loop.Decide] = core,
+        make_core: Callable[[str, store.Mirror], loop.Decide] = core.bind,
     ) -> None:
         self._settings = settings
         self._credentials = credentials
@@ -110,7 +71,7 @@ class App:
             self._client.before_write = self._elector.check
         self._recorder = recorder.Recorder(self._client, settings.identity)
         self._committer = self._make_committer()
-        self._decide = make_core(settings, Vendors(self._mirror))
+        self._decide = make_core(settings.resolver_image, self._mirror)
         self._health = health.Health(
             pulse=self._pulse,
             watches=self._watches,
@@ -139,7 +100,7 @@ class App:
             await asyncio.wait([stopping, lost, *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
             code = self._judge(stopping, lost, tasks)
         finally:
-            await self._shut(tasks, release=stopping.done() and not lost.done())
+            await self._shut(tasks, release=not lost.done())
             for task in (stopping, lost):
                 task.cancel()
         logger.info("stopped", extra={"code": code})

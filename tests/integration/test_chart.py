@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -73,8 +74,30 @@ def as_account(cluster: Context, token: str, folder: Path) -> Path:
     return path
 
 
+async def test_an_operator_before_its_kinds_waits_for_them(cluster: Context, kube: Kube, tmp_path: Path) -> None:
+    """Without the CRDs it is live but not ready and names what is missing; once they are served it leads."""
+    operator = Operator(cluster.kubeconfig, tmp_path, "early", CARDPOOL_NAMESPACE="default")
+    early = asyncio.create_task(operator.start())
+    try:
+
+        async def alive() -> str | None:
+            return await asyncio.to_thread(operator.get, "/healthz")
+
+        await rest.wait_for(alive, 30, "the operator is live")
+        assert await asyncio.to_thread(operator.get, "/readyz") is None
+        await kube.install(sorted((paths.ROOT / "crds").iterdir()))
+        await asyncio.wait_for(early, 60)
+    finally:
+        early.cancel()
+        await operator.stop()
+    assert run(cluster, "kubectl", "delete", "-f", str(paths.ROOT / "crds")).returncode == 0
+
+
 async def test_a_fresh_install_has_all_the_rights_it_needs(cluster: Context, kube: Kube, tmp_path: Path) -> None:
-    """The operator under the chart's own ServiceAccount labels nodes, runs a gang, cleans up, and is never refused."""
+    """The operator under the chart's own ServiceAccount labels nodes, runs a gang, cleans up, and is never refused.
+
+    A maker that only the values know is counted like the others.
+    """
     helm(
         cluster,
         "install",
@@ -86,22 +109,25 @@ async def test_a_fresh_install_has_all_the_rights_it_needs(cluster: Context, kub
     )
     account = (await kube.get("Deployment", "one-cardpool", HOME))["spec"]["template"]["spec"]["serviceAccountName"]
     config = as_account(cluster, await kube.token(account, HOME), tmp_path)
-    await kube.make_nodes(layouts.nodes((layouts.Rack("nvidia.com/gpu", 1, 2),), pool="chart", prefix="chart-"))
+    racks = (layouts.Rack("nvidia.com/gpu", 1, 2), layouts.Rack("acme.example/npu", 1, 1))
+    await kube.make_nodes(layouts.nodes(racks, pool="chart", prefix="chart-"))
     operator = Operator(config, tmp_path, CARDPOOL_NAMESPACE=HOME)
     await operator.start()
     try:
-        await kube.create(builders.pool("chart"))
+        await kube.create(builders.pool("chart", vendors=("nvidia", "acme")))
         await kube.create(builders.job("gang", "default", "chart", pods=2, cards=8, ttlSecondsAfterFinished=1))
         for index in (0, 1):
             await kube.until_phase(f"gang-worker-{index}", "default", "Running")
         for index in (0, 1):
             await kube.finish_pod(f"gang-worker-{index}", "default")
         await kube.until_gone("TrainingJob", "gang", "default", 30)
+        profiles = (await kube.get("CardPool", "chart"))["status"]["profiles"]
         metrics = operator.get("/metrics") or ""
         events = await kube.list("Event", "default")
     finally:
         await operator.stop()
 
+    assert {one["profile"]: one["cards"]["total"] for one in profiles} == {"nvidia": 16, "acme": 8}
     assert 'code="403"' not in metrics
     assert "orbidden" not in operator.log.read_text()
     assert {"Placed", "Running"} <= {event["reason"] for event in events if event["involvedObject"]["name"] == "gang"}

@@ -147,7 +147,7 @@ class Loop:
         logger.debug("cycle", extra={"begun": begun, "steps": len(decision.steps), "first": len(first)})
 
     async def _pause(self) -> None:
-        """Gather changes; a long cycle earns a longer pause, so that writes get most of the core while there are any."""
+        """Gather changes; a long cycle earns a longer pause, so that writes get most of the core meanwhile."""
         begun = self._clock()
         while True:
             await asyncio.sleep(self._debounce)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 PROGRAM = Path(sys.executable).with_name("cardpool")
 QUICK = {
-    "CARDPOOL_LEASE_SECONDS": "4",
-    "CARDPOOL_RENEW_SECONDS": "1.5",
+    "CARDPOOL_LEASE_SECONDS": "5",
+    "CARDPOOL_RENEW_SECONDS": "3",
     "CARDPOOL_RETRY_SECONDS": "0.4",
     "CARDPOOL_STATUS_SECONDS": "0.5",
 }
@@ -125,11 +125,11 @@ class Operator:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
     def complaints(self, offset: int = 0) -> list[str]:
-        """Lines of its log from that byte on that are errors: a cycle that raised, a handler that crashed."""
+        """Lines of its log from that byte on that tell of an exception: a cycle that raised, a handler that crashed."""
         if not self.log.exists():
             return []
         text = self.log.read_bytes()[offset:].decode(errors="replace")
-        return [line for line in text.splitlines() if '"level": "error"' in line or line.startswith("Traceback")]
+        return [line for line in text.splitlines() if '"exception": "Traceback' in line or line.startswith("Traceback")]
 
     def logged(self) -> int:
         """How many bytes it has logged so far."""

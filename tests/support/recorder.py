@@ -1,7 +1,7 @@
 """Keeps every event that the API shows during a scenario, and lets tests wait for what they expect to see.
 
-Its watches are its own: the operator's mirror is among the things under test. Invariant: a watch that breaks off
-without being told to makes the recording unusable and every later wait fail; a gap never goes unnoticed.
+Its watches are its own: the operator's mirror is among the things under test. Invariant: a watch that cannot go on
+where it broke off makes the recording unusable and every later wait fail; a gap never goes unnoticed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tests.support.history import Body, Change, History, Seen, key_of
 
 KINDS = ("Node", "Pod", "TrainingJob", "CardPool", "Supernode", "Service", "ConfigMap", "Lease", "Event", "Namespace")
 WATCH_SECONDS = 3600
+TOGETHER = 0.005  # events that come together are looked at once, or a large gang outruns the one who looks
 T = TypeVar("T")
 
 
@@ -31,6 +32,7 @@ class Recorder:
         self._client = client
         self._changed = asyncio.Event()
         self._watches: dict[str, asyncio.Task[None]] = {}
+        self._versions: dict[str, str] = {}
 
     async def start(self) -> None:
         """List every kind, then follow it; returns when all lists are in."""
@@ -61,6 +63,7 @@ class Recorder:
                 raise AssertionError(f"{what}: not within {seconds:g} s; last answer: {answer!r}")
             try:
                 await asyncio.wait_for(self._changed.wait(), min(rest_of_it, 0.5))
+                await asyncio.sleep(TOGETHER)
             except TimeoutError:
                 continue
 
@@ -108,24 +111,27 @@ class Recorder:
         return await rest.wait_for(listed, 20, f"a list of {kind}")
 
     async def _follow(self, kind: str, version: str) -> None:
-        query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(WATCH_SECONDS)}
+        """Watch for ever; a server that ends a stream is asked again from the last version seen, so nothing is lost."""
+        self._versions[kind] = version
         timeout = aiohttp.ClientTimeout(total=None, sock_read=WATCH_SECONDS)
         url = self._client.server + rest.path_of(kind)
-        async with self._client.session.get(url, params=query, timeout=timeout) as answer:
-            answer.raise_for_status()
-            parts: list[bytes] = []
-            async for chunk in answer.content.iter_any():
-                first, *others = chunk.split(b"\n")
-                parts.append(first)
-                for part in others:
-                    self._line(kind, b"".join(parts))
-                    parts = [part]
-        raise ConnectionError(f"the watch of {kind} ended")
+        while True:
+            query = {"watch": "true", "resourceVersion": self._versions[kind], "timeoutSeconds": str(WATCH_SECONDS)}
+            async with self._client.session.get(url, params=query, timeout=timeout) as answer:
+                answer.raise_for_status()
+                parts: list[bytes] = []
+                async for chunk in answer.content.iter_any():
+                    first, *others = chunk.split(b"\n")
+                    parts.append(first)
+                    for part in others:
+                        self._line(kind, b"".join(parts))
+                        parts = [part]
 
     def _line(self, kind: str, line: bytes) -> None:
         event: dict[str, Any] = json.loads(line)
         if event["type"] == "ERROR":
             raise ConnectionError(f"the watch of {kind} was refused: {event['object']}")
+        self._versions[kind] = str(event["object"]["metadata"]["resourceVersion"])
         self._note(kind, cast("Change", event["type"]), event["object"])
 
     def _complain(self) -> None:

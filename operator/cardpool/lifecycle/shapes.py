@@ -132,9 +132,9 @@ def _node_filter(spec: Mapping[str, Any]) -> NodeFilter:
     terms = required.get("nodeSelectorTerms", [])
     return NodeFilter(
         selector=tuple(sorted(spec.get("nodeSelector", {}).items())),
-        terms=tuple(tuple(_requirement(item) for item in term.get("matchExpressions", [])) for term in terms),
-        field_terms=tuple(
-            tuple(value for item in term.get("matchFields", []) for value in item.get("values", [])) for term in terms
+        terms=tuple(
+            tuple(_requirement(item) for item in (*term.get("matchExpressions", []), *term.get("matchFields", [])))
+            for term in terms
         ),
     )
 

@@ -128,11 +128,8 @@ class Committer:
 
     async def _perform(self, step: actions.Step) -> None:
         before = self._status_of(step)
-        result = await self._steps.perform(step)
+        result = await self._steps.perform(step, functools.partial(self._written, step, before))
         now = self._clock()
-        if result.wrote:
-            self._pacing.wrote(step.uid, now)
-            self._answered(step, before)
         if result.refused is not None:
             self._refused[step.uid] = (f"{step.kind}/{step.key}", result.refused)
         if result.end in {steps.End.DONE, steps.End.REFUSED}:
@@ -154,8 +151,9 @@ class Committer:
             return {}
         return record.status.model_dump(mode="json", by_alias=True, exclude_none=True, include=_COMPARED)
 
-    def _answered(self, step: actions.Step, before: Mapping[str, Any]) -> None:
-        """A job's new status was written: count what it says, and drop the refusal that it answers."""
+    def _written(self, step: actions.Step, before: Mapping[str, Any]) -> None:
+        """A new status went through: count what a job's says, and drop the refusal that it answers."""
+        self._pacing.wrote(step.uid, self._clock())
         if step.kind is not Kind.JOB or step.status is None:
             return
         after = step.status

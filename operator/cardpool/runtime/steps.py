@@ -75,13 +75,14 @@ class Steps:
         self._wall = wall
         self._in_flight = in_flight
 
-    async def perform(self, step: actions.Step) -> Result:
-        """Carry out one step, stage by stage."""
+    async def perform(self, step: actions.Step, written: Callable[[], None] = lambda: None) -> Result:
+        """Carry out one step, stage by stage; ``written`` is called once the status went through."""
         wrote = False
         try:
             if step.status is not None:
                 await self._status(step)
                 wrote = True
+                written()
             self._announce(step)
             await self._all(step.deletions, self._delete)
             owner = _Owner(self._mirror, step)

@@ -145,8 +145,62 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """A gang that holds cards now, as the planner weighs it: its cards count for its team, it may be preempted.
+
+    ``pods`` are one (node, cards, requests) for each pod that holds its node or that has it promised; requests are per
+    pod without the cards, in canonical integers. ``started``, ``checkpoint`` (when the newest proved checkpoint was
+    made, 0 = none) and ``ends`` (by its declared run time, None = unknown) are seconds since the epoch. ``leaving``
+    marks a gang that is being taken down already: its room will come without doing anything. ``exclusive`` names the
+    topology level that it wants for itself alone, empty for none.
+    """
+
+    key: str
+    uid: str
+    team: str
+    priority: int
+    profile: str
+    pods: tuple[tuple[str, int, Mapping[str, int]], ...]
+    started: float
+    checkpoint: float = 0.0
+    ends: float | None = None
+    leaving: bool = False
+    exclusive: str = ""
+
+    def cards(self) -> int:
+        """Cards that the gang holds."""
+        return sum(cards for _, cards, _ in self.pods)
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """A running gang that is to be taken down, whole, so that the gang ``by`` fits."""
+
+    gang: str
+    by: str
+    reason: Reason = Reason.PREEMPTED
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Nodes that are kept for a waiting gang; ``start`` is its earliest start in seconds since the epoch, if known."""
+
+    gang: str
+    nodes: tuple[str, ...]
+    start: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanResult:
-    """One planning cycle over one pool's queue: each gang has exactly one answer."""
+    """One planning cycle over one pool's queue: each gang has exactly one answer, a placement or a refusal.
+
+    ``preempting`` are the placements that gangs will get once the ``evictions`` are done: those gangs are refused in
+    this cycle with WaitingForPreemption.
+    """
 
     placements: tuple[Placement, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    evictions: tuple[Eviction, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+    preempting: tuple[Placement, ...] = ()

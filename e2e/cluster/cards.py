@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from e2e.cluster import lifecycle, real_layout, real_node
+from e2e.cluster import lifecycle, real_layout, real_marks, real_node
 from e2e.cluster.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def start(ctx: Context, node: RealNode) -> None:
         f"--env={node.env}",
         f"--state-file={state_file}",
     ]
-    environment = {**os.environ, real_node.MARK: str(node.folder(ctx.state))}
+    environment = {**os.environ, real_marks.MARK: str(node.folder(ctx.state))}
     ctx.processes.ensure(f"plugin-{node.name}", words, environment)
 
 

@@ -1,13 +1,14 @@
 """The profile of real nodes: three kubelets with containerd, kube-proxy, CoreDNS and device plug-ins of two makers.
 
 Offers what `context.RealProfile` asks for. Invariant: `down` finds its work by marks (environment, cgroup names,
-the bridge's alias), never by what a broken `up` may have failed to write, and `leftovers` looks for the same marks.
+the link's alias), never by what a broken `up` may have failed to write, and `leftovers` looks for the same marks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from e2e.cluster import (
     nodes,
     real_images,
     real_layout,
+    real_marks,
     real_network,
     real_node,
     real_packages,
@@ -44,30 +46,30 @@ def programs() -> tuple[str, ...]:
 def address(name: str, state: Path) -> str:
     """Install system packages if need be, make the network, and return the API server's address on it."""
     real_packages.ensure()
-    owner = real_network.owner()
-    if owner is not None and not Path(owner).exists():
-        print(f"removing what is left of real nodes whose folder is gone ({owner})", flush=True)
-        _remove(Path(owner))
-    return real_network.up(state)
+    for orphan in real_network.orphans():
+        print(f"removing what is left of real nodes whose folder is gone ({orphan})", flush=True)
+        _remove(orphan)
+    return real_network.up(Processes(state), state).api
 
 
 def up(ctx: Context) -> None:
     """Start the nodes with their cards and services; returns when all are Ready and announce every card."""
+    network = real_network.up(ctx.processes, ctx.state)
     store, images = real_images.build(ctx.programs["pause"])
     template = real_images.template(store, images)
     for node in real_layout.NODES:
-        real_node.start(ctx, node, template)
+        real_node.start(ctx, network, node, template)
         new = real_images.load(store, images, real_node.ctr(ctx, node))
         if new:
             print(f"{node.name}: imported {', '.join(image.name for image in new)}", flush=True)
         cards.start(ctx, node)
     with stores.step("waiting for kube-proxy, CoreDNS and the nodes"):
-        real_services.start(ctx)
+        real_services.start(ctx, network)
         asyncio.run(_wait(ctx))
 
 
 def down(name: str, state: Path) -> None:
-    """End all programs of the cluster, and remove the nodes' mounts, cgroups, interfaces, rules and files.
+    """End all programs of the cluster, and remove the nodes' mounts, cgroups, interfaces and files.
 
     The control plane goes too, before its address does: otherwise it waits for connections that nobody can close.
     """
@@ -79,29 +81,27 @@ def down(name: str, state: Path) -> None:
         shutil.rmtree(state / "real")
 
 
-def _remove(state: Path) -> None:
-    """End what bears the nodes' marks, and undo what is outside their folders.
-
-    Cgroups and mount points have the same names in every cluster: while another one owns the network they are its own,
-    and taking an empty mount point away would unmount it from the other's nodes as well.
-    """
-    if real_network.owner() not in {None, str(state)}:
-        return
+def leftovers(state: Path) -> list[str]:
+    """What is still there of this cluster's real nodes: processes, cgroups, mounts, interfaces and folders."""
+    found = real_network.leftovers(state)
+    found += [f"process {pid}" for pid in real_marks.marked(state)]
     for node in real_layout.NODES:
-        real_node.stop(state, node)
+        found += [f"process {pid} in a container of {node.name}" for pid in real_marks.contained(state, node)]
+        found += [f"cgroup {path}" for path in real_marks.cgroups(state, node)]
+    mounted = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    found += [f"mount {place}" for place in mounted if place.startswith(str(state / "real"))]
+    places = [] if real_marks.any_node() else real_node.empty_places()
+    return found + [f"folder {place}" for place in places]
+
+
+def _remove(state: Path) -> None:
+    """End what bears the nodes' marks, and remove what is outside their folders."""
+    real_marks.end(lambda: real_marks.marked(state))
+    for node in real_layout.NODES:
+        real_marks.end(partial(real_marks.contained, state, node))
+        real_marks.remove_cgroups(state, node)
     real_network.down(state)
     real_node.remove_places()
-
-
-def leftovers(state: Path) -> list[str]:
-    """What is still there of this cluster's real nodes: processes, cgroups, mounts, interfaces, routes and rules."""
-    found = real_network.leftovers()
-    for node in real_layout.NODES:
-        folder = node.folder(state)
-        found += [f"process {pid} of {node.name}" for pid in (*real_node.marked(folder), *real_node.contained(node))]
-        found += [f"cgroup {path}" for path in real_node.cgroups(node)]
-    found += [f"mount {place}" for place in real_node.mounts(state)]
-    return found + [f"folder {place}" for place in real_node.BOUND if real_node.is_empty(place)]
 
 
 async def _wait(ctx: Context) -> None:

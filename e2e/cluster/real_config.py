@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from e2e.cluster import context, real_layout
+from e2e.cluster import context
 from e2e.images import catalogue
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from e2e.cluster.real_layout import RealNode
+    from e2e.cluster.real_layout import Network, RealNode
 
 CNI_PROGRAMS = "/usr/lib/cni"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
@@ -27,6 +27,7 @@ deletion_threshold = 0
 """
 KUBELET_PORT = 10250
 KUBELET_HEALTH_PORT = 10248
+PROXY_HEALTH_PORT = 10256
 
 
 def containerd(root: Path, networks: Path) -> str:
@@ -52,9 +53,9 @@ SystemdCgroup = false
 """
 
 
-def network(node: RealNode) -> str:
+def pod_network(subnet: str) -> str:
     """The node's pod network: a routed link for each pod, addresses from the node's subnet."""
-    ranges = [[{"subnet": node.pods}]]
+    ranges = [[{"subnet": subnet}]]
     addresses = {
         "type": "host-local",
         "dataDir": "/run/containerd/addresses",
@@ -65,15 +66,15 @@ def network(node: RealNode) -> str:
     return _json({"cniVersion": "0.4.0", "name": "pods", "plugins": [plugin]})
 
 
-def kubelet(node: RealNode, authority: Path, resolver: Path) -> str:
+def kubelet(network: Network, node: RealNode, cgroup: str, authority: Path, resolver: Path) -> str:
     """Kubelet's configuration: its own cgroups, and no eviction because the developer's disk is rather full."""
     never = {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%"}
     return _json({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": node.address,
+        "address": network.node(node),
         "port": KUBELET_PORT,
-        "healthzBindAddress": node.address,
+        "healthzBindAddress": network.node(node),
         "healthzPort": KUBELET_HEALTH_PORT,
         "authentication": {
             "anonymous": {"enabled": False},
@@ -82,11 +83,11 @@ def kubelet(node: RealNode, authority: Path, resolver: Path) -> str:
         },
         "authorization": {"mode": "AlwaysAllow"},
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{node.cgroup}",
+        "cgroupRoot": f"/{cgroup}",
         "failCgroupV1": False,
         "enforceNodeAllocatable": ["none"],
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
-        "clusterDNS": [real_layout.DNS_ADDRESS],
+        "clusterDNS": [network.dns],
         "clusterDomain": context.CLUSTER_DOMAIN,
         "resolvConf": str(resolver),
         "evictionHard": never,
@@ -98,7 +99,7 @@ def kubelet(node: RealNode, authority: Path, resolver: Path) -> str:
     })  # fmt: skip
 
 
-def proxy(kubeconfig: Path, node: RealNode, health_port: int, metrics_port: int) -> str:
+def proxy(network: Network, kubeconfig: Path, node: RealNode) -> str:
     """kube-proxy's configuration: nftables, and connection tracking limits left as this machine has them."""
     return _json({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -106,19 +107,19 @@ def proxy(kubeconfig: Path, node: RealNode, health_port: int, metrics_port: int)
         "mode": "nftables",
         "clientConnection": {"kubeconfig": str(kubeconfig)},
         "hostnameOverride": node.name,
-        "clusterCIDR": real_layout.NETWORK,
+        "clusterCIDR": network.whole,
         "detectLocalMode": "ClusterCIDR",
-        "healthzBindAddress": f"127.0.0.1:{health_port}",
-        "metricsBindAddress": f"127.0.0.1:{metrics_port}",
+        "healthzBindAddress": f"{network.node(node)}:{PROXY_HEALTH_PORT}",
+        "metricsBindAddress": "127.0.0.1:10249",
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         "nftables": {"syncPeriod": "30s", "minSyncPeriod": "100ms"},
     })  # fmt: skip
 
 
-def coredns(kubeconfig: Path) -> str:
+def coredns(network: Network, kubeconfig: Path) -> str:
     """CoreDNS's configuration: names of this cluster only, never cached, so that a new pod is found at once."""
     return f""".:53 {{
-    bind {real_layout.DNS_ADDRESS}
+    bind {network.dns}
     errors
     kubernetes {context.CLUSTER_DOMAIN} in-addr.arpa ip6.arpa {{
         kubeconfig {kubeconfig}

@@ -1,11 +1,12 @@
 """The real nodes as data: names, makers, addresses and folders. Pure.
 
-One such set of nodes fits on a machine, since kube-proxy's rules and the pod network belong to the machine's own
-network namespace; everything else of a node lies in a mount namespace and in a cgroup of its own.
+Several clusters of one machine may have such nodes: each has a network namespace and addresses of its own, and each
+node a mount namespace and cgroups.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,46 @@ from e2e.cluster import layouts
 if TYPE_CHECKING:
     from pathlib import Path
 
-BRIDGE = "cp-nodes"
-ADDRESS = "10.246.0.1"  # the API server's, as pods see it
-DNS_ADDRESS = "10.246.0.2"
-NETWORK = "10.246.0.0/16"  # nodes in .0.x, pods of node i in .(16+i).x
-PREFIX_LENGTH = 24
 SHARED = "/var/lib/cardpool"  # on every node the same folder: what a shared file system is to real nodes
+SLOTS = 32  # clusters with real nodes at a time; each has eight networks of 256 addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The addresses of one cluster's real nodes."""
+
+    slot: int
+
+    @property
+    def link(self) -> str:
+        """This machine's end of the only link to the nodes."""
+        return f"cp-{self.slot}"
+
+    @property
+    def api(self) -> str:
+        """This machine's address on that link: the API server's, as nodes and pods see it."""
+        return self._address(0, 1)
+
+    @property
+    def dns(self) -> str:
+        """The other end's address: the router to all pods, and where CoreDNS answers."""
+        return self._address(0, 2)
+
+    @property
+    def whole(self) -> str:
+        """All of the cluster's addresses."""
+        return f"{self._address(0, 0)}/21"
+
+    def node(self, node: RealNode) -> str:
+        """The node's own address."""
+        return self._address(0, 10 + node.index)
+
+    def pods(self, node: RealNode) -> str:
+        """The subnet of the node's pods."""
+        return f"{self._address(1 + node.index, 0)}/24"
+
+    def _address(self, part: int, host: int) -> str:
+        return f"10.247.{8 * self.slot + part}.{host}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +68,13 @@ class RealNode:
     labels: dict[str, str] = field(default_factory=dict)
     cards: int = 8
 
-    @property
-    def address(self) -> str:
-        """The node's own address."""
-        return f"10.246.0.{10 + self.index}"
-
-    @property
-    def pods(self) -> str:
-        """The subnet of its pods."""
-        return f"10.246.{16 + self.index}.0/24"
-
-    @property
-    def cgroup(self) -> str:
-        """The root of its pods' cgroups."""
-        return f"cp-{self.name}"
-
     def folder(self, state: Path) -> Path:
         """Where its files lie."""
         return state / "real" / self.name
+
+    def cgroup(self, state: Path) -> str:
+        """The root of its pods' cgroups: no other cluster's node has the same."""
+        return f"cp-{hashlib.sha256(str(state).encode()).hexdigest()[:8]}-{self.name}"
 
 
 def _labels(supernode: str, maker: dict[str, str]) -> dict[str, str]:

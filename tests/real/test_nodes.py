@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.cluster import cards, lifecycle, real_layout, real_node, rest
+from e2e.cluster import cards, lifecycle, real_layout, real_marks, rest
 from e2e.cluster.settings import Settings
 from tests.support import realpods
 
@@ -182,7 +182,7 @@ async def test_a_second_up_changes_nothing(real_cluster: Context) -> None:
 
     assert before == real_cluster.processes.running()
     assert all(one.alive for one in before)
-    assert all(real_node.contained(node) for node in real_layout.NODES[1:2]), "the pod that stays still runs"
+    assert real_marks.contained(real_cluster.state, real_layout.node("real-1")), "the pod that stays still runs"
 
 
 async def test_the_operators_image_starts_its_command(kube: Kube, namespace: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -75,7 +76,7 @@ class App:
         self._health = health.Health(
             pulse=self._pulse,
             watches=self._watches,
-            lease_age=self._lease_age,
+            lease=self._lease,
             patience=settings.liveness_seconds,
             resync=settings.resync_seconds,
         )
@@ -242,13 +243,17 @@ class App:
 
     def _watches(self) -> dict[str, health.Watch]:
         return {
-            str(kind): health.Watch(watch.synced.is_set(), watch.age() if watch.synced.is_set() else None)
+            str(kind): health.Watch(
+                watch.synced.is_set(), watch.age() if watch.synced.is_set() else None, watch.problem
+            )
             for kind, watch in self._reflectors.items()
         }
 
-    def _lease_age(self) -> float | None:
+    def _lease(self) -> health.Lease:
+        if not self._settings.leader_election:
+            return health.Lease()
         age = self._elector.age()
-        return age if self._settings.leader_election and age != float("inf") else None
+        return health.Lease(age if math.isfinite(age) else None, self._elector.holder, self._elector.problem)
 
     def _signals(self) -> None:
         running = asyncio.get_running_loop()

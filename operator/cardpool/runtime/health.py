@@ -15,6 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
+from cardpool import errors
 from cardpool.runtime import metrics
 
 logger = logging.getLogger(__name__)
@@ -57,10 +58,20 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """One reflector's state: complete since its first list, and how long ago it said anything (None: never)."""
+    """One reflector: whole since its first list, how long ago it said anything (None: never), and its trouble."""
 
     synced: bool
     age: float | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The lease as this process knows it: seconds since its own last renewal (None: not ours), holder, trouble."""
+
+    age: float | None = None
+    holder: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,7 @@ class Health:
 
     pulse: Pulse
     watches: Callable[[], Mapping[str, Watch]]
-    lease_age: Callable[[], float | None]
+    lease: Callable[[], Lease]
     patience: float
     resync: float
     clock: Clock = time.monotonic
@@ -105,14 +116,16 @@ class Health:
         return 0.0 if since is None else now - since
 
     def _ages(self, now: float) -> dict[str, Any]:
-        last = self.pulse.last_cycle
+        last, lease = self.pulse.last_cycle, self.lease()
         return {
             "leading": self.pulse.leading,
-            "leaseAgeSeconds": _round(self.lease_age()),
+            "leaseAgeSeconds": _round(lease.age),
+            "leaseHolder": lease.holder,
+            "leaseProblem": lease.problem,
             "lastCycleAgeSeconds": None if last is None else _round(now - last),
             "lastError": self.pulse.last_error,
             "watches": {
-                kind: {"synced": watch.synced, "ageSeconds": _round(watch.age)}
+                kind: {"synced": watch.synced, "ageSeconds": _round(watch.age), "problem": watch.problem}
                 for kind, watch in sorted(self.watches().items())
             },
         }
@@ -138,10 +151,20 @@ class Server:
         app.router.add_get("/metrics", self._expose)
         self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self.stop()
+            raise errors.SettingsError(
+                f"CARDPOOL_HTTP_PORT: cannot listen on {host}:{port} ({error}); 0 takes any free port"
+            ) from error
         used = int(self._runner.addresses[0][1])
         if port_file:
-            _write_whole(Path(port_file), f"{used}\n")
+            try:
+                _write_whole(Path(port_file), f"{used}\n")
+            except OSError as error:
+                await self.stop()
+                raise errors.SettingsError(f"CARDPOOL_PORT_FILE: {port_file} cannot be written ({error})") from error
         logger.info("probes and metrics listen", extra={"host": host, "port": used})
         return used
 

@@ -29,7 +29,6 @@ Gauges = Mapping[str, Mapping[tuple[tuple[str, str], ...], float]]
 ABOUT: Final = {
     "jobs": "TrainingJobs by phase and pool.",
     "cards": "Cards by pool, profile and state.",
-    "queue_depth": "Jobs waiting for a place, by pool.",
 }
 
 

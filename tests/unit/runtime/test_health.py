@@ -7,6 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from cardpool import errors
 from cardpool.runtime import health, metrics
 
 PATIENCE, RESYNC = 10.0, 30.0
@@ -17,7 +18,7 @@ def judge(pulse: health.Pulse, now: float, **watches: health.Watch) -> health.He
     return health.Health(
         pulse=pulse,
         watches=lambda: watches,
-        lease_age=lambda: 1.5,
+        lease=lambda: health.Lease(1.5, "me", ""),
         patience=PATIENCE,
         resync=RESYNC,
         clock=lambda: now,
@@ -58,12 +59,14 @@ def test_liveness(pulse: health.Pulse, now: float, expected: bool) -> None:
 
 def test_readiness_names_what_is_missing() -> None:
     """Ready means that every watch is synced, for a standby as well; the answer has the ages."""
-    watches = {"Node": health.Watch(True, 0.5), "Pod": health.Watch(False, None)}
+    watches = {"Node": health.Watch(True, 0.5), "Pod": health.Watch(False, None, "403 Forbidden")}
 
     report = judge(standby(), 0.0, **watches).ready()
 
     assert (report.ok, report.body["notSynced"]) == (False, ["Pod"])
-    assert report.body["watches"]["Node"] == {"synced": True, "ageSeconds": 0.5}
+    assert report.body["watches"]["Node"] == {"synced": True, "ageSeconds": 0.5, "problem": ""}
+    assert report.body["watches"]["Pod"] == {"synced": False, "ageSeconds": None, "problem": "403 Forbidden"}
+    assert (report.body["leaseAgeSeconds"], report.body["leaseHolder"]) == (1.5, "me")
     assert judge(standby(), 0.0, Node=watches["Node"]).ready().ok
 
 
@@ -87,3 +90,14 @@ async def test_the_server_answers_with_codes_and_writes_its_port(tmp_path: Path)
     assert tuple(status for status, _ in answers.values()) == (503, 200, 200)
     assert "no cycle for" in answers["/healthz"][1]
     assert "cardpool_build_info" in answers["/metrics"][1]
+
+
+async def test_a_port_in_use_is_a_wrong_setting() -> None:
+    """The error names the variable and the remedy."""
+    first, second = (health.Server(judge(standby(), 0.0), metrics.Metrics()) for _ in range(2))
+    port = await first.start("127.0.0.1", 0)
+    try:
+        with pytest.raises(errors.SettingsError, match="CARDPOOL_HTTP_PORT"):
+            await second.start("127.0.0.1", port)
+    finally:
+        await first.stop()

@@ -49,11 +49,14 @@ class Pods:
         self.bound: set[str] = set()
         self.last_bound = 0.0
         self.changed = asyncio.Event()
+        self.version = ""
+        self.task: asyncio.Task[None] | None = None
 
     def note(self, line: bytes, decoder: msgspec.json.Decoder[_Event]) -> None:
         """Take in one line of the watch."""
         event = decoder.decode(line)
         name = event.object.metadata.name
+        self.version = event.object.metadata.resourceVersion
         if event.type == "DELETED":
             self.made.discard(name)
             self.bound.discard(name)
@@ -69,11 +72,13 @@ class Pods:
         deadline = time.monotonic() + seconds
         while not look(self):
             self.changed.clear()
+            if self.task is not None and self.task.done():
+                raise RuntimeError("the watch of the pods ended") from self.task.exception()
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError(f"{what} not within {seconds:g} s: {len(self.made)} pods, {len(self.bound)} bound")
             try:
-                await asyncio.wait_for(self.changed.wait(), left)
+                await asyncio.wait_for(self.changed.wait(), min(left, 1.0))
             except TimeoutError:
                 continue
 
@@ -85,26 +90,28 @@ async def watching(client: rest.Client, namespace: str) -> AsyncIterator[Pods]:
     if listed["items"]:
         raise RuntimeError(f"namespace {namespace} is not empty")
     pods = Pods()
-    task = asyncio.create_task(_follow(client, namespace, listed["metadata"]["resourceVersion"], pods))
+    pods.version = listed["metadata"]["resourceVersion"]
+    pods.task = asyncio.create_task(_follow(client, namespace, pods))
     try:
         yield pods
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        pods.task.cancel()
+        await asyncio.gather(pods.task, return_exceptions=True)
 
 
-async def _follow(client: rest.Client, namespace: str, version: str, pods: Pods) -> None:
+async def _follow(client: rest.Client, namespace: str, pods: Pods) -> None:
     decoder = msgspec.json.Decoder(_Event)
-    query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(WATCH_SECONDS)}
     timeout = aiohttp.ClientTimeout(total=None, sock_read=WATCH_SECONDS)
     url = client.server + rest.path_of("Pod", None, namespace)
-    async with client.session.get(url, params=query, timeout=timeout) as answer:
-        answer.raise_for_status()
-        rest_of_line = b""
-        async for chunk in answer.content.iter_any():
-            *lines, rest_of_line = (rest_of_line + chunk).split(b"\n")
-            for line in lines:
-                pods.note(line, decoder)
+    while True:
+        query = {"watch": "true", "resourceVersion": pods.version, "timeoutSeconds": str(WATCH_SECONDS)}
+        async with client.session.get(url, params=query, timeout=timeout) as answer:
+            answer.raise_for_status()
+            rest_of_line = b""
+            async for chunk in answer.content.iter_any():
+                *lines, rest_of_line = (rest_of_line + chunk).split(b"\n")
+                for line in lines:
+                    pods.note(line, decoder)
 
 
 async def until_status(

@@ -6,12 +6,13 @@ remembers the room of placements that are still being written; a restart rebuild
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from cardpool.api.cardpool import Faults
 from cardpool.api.supernode import SpareCounts
 from cardpool.domain.cards import CardFault
-from cardpool.domain.gangs import Gang
+from cardpool.domain.gangs import Gang, PlanResult
 from cardpool.domain.inventory import Cause, Inventory
 from cardpool.domain.world import JobRecord, PoolRecord, SupernodeRecord, World
 from cardpool.engine import build, plan
@@ -67,6 +68,25 @@ def decide(world: World, registry: Registry, settings: CycleSettings, memory: Me
     return _Cycle(world, registry, settings, memory if memory is not None else Memory()).run()
 
 
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What a cycle found and would answer, nothing of it on its way to be written.
+
+    ``drafts`` are the judged jobs by key, ``answers`` and ``totals`` go by pool; a total is what was there before the
+    answers.
+    """
+
+    place: Membership
+    drafts: Mapping[str, Draft]
+    answers: Mapping[str, PlanResult]
+    totals: Mapping[str, tally.Total]
+
+
+def study(world: World, registry: Registry, settings: CycleSettings, memory: Memory) -> Study:
+    """The same cycle up to the planner's answers, for those who only ask what would be done."""
+    return _Cycle(world, registry, settings, memory).study()
+
+
 class _Cycle:
     def __init__(self, world: World, registry: Registry, settings: CycleSettings, memory: Memory) -> None:
         self.world, self.registry, self.settings, self.memory = world, registry, settings, memory
@@ -79,9 +99,20 @@ class _Cycle:
         self.rows: dict[str, dict[str, NodeRow]] = {}
         self.areas: dict[str, survey.Area] = {}
         self.spares: dict[str, SpareCounts] = {}
+        self.answers: dict[str, PlanResult] = {}
         self.wake: float | None = None
 
     def run(self) -> Decision:
+        self._answer()
+        self._accept()  # 8. what that means for each job
+        return self._decision()  # 9. what to write
+
+    def study(self) -> Study:
+        self._answer()
+        totals = {name: self._pool_total(name) for name in self.views}
+        return Study(self.place, self.drafts, self.answers, totals)
+
+    def _answer(self) -> None:
         self.place = membership.assign(self.world, self.registry, self.memory.seating)  # 1. who belongs where
         self.facts = self.memory.survey.observe(self.world, self.place)  # 2. what each node holds and says
         self._judge_cards()  # 3. card states
@@ -89,7 +120,6 @@ class _Cycle:
         self._judge_jobs()  # 5. what each job needs
         self._lay_out_rooms()  # 6. what is free
         self._plan()  # 7. who gets it
-        return self._decision()  # 8. what to write
 
     def _judge_cards(self) -> None:
         known = self._known_faults()
@@ -229,7 +259,11 @@ class _Cycle:
         for pool, gangs in sorted(queues.items()):
             view = self.views[pool]
             inventory = self._inventory(pool, view)
-            answer = plan.plan(inventory, gangs, now=self.world.now, strategy=view.spec.queue.strategy.value)
+            strategy = view.spec.queue.strategy.value
+            self.answers[pool] = plan.plan(inventory, gangs, now=self.world.now, strategy=strategy)
+
+    def _accept(self) -> None:
+        for answer in self.answers.values():
             for placement in answer.placements:
                 one = self.drafts[placement.gang]
                 reserving.place(one, placement)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e.cluster import rest
-from tests.support.operator_process import QUICK_LEASE, Operator
+from tests.support.operator_process import QUICK, Operator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Make = Callable[..., Operator]
 
 LEASE = "cardpool-operator"
-LEASE_SECONDS = float(QUICK_LEASE["CARDPOOL_LEASE_SECONDS"])
+LEASE_SECONDS = float(QUICK["CARDPOOL_LEASE_SECONDS"])
 KINDS = {"CardPool", "ConfigMap", "Namespace", "Node", "Pod", "PriorityClass", "Supernode", "TrainingJob"}
 
 

@@ -1,4 +1,4 @@
-"""The objects of one attempt: Service, host file, pods, and the pod that resolves the checkpoint.
+"""The objects of one attempt: Service, host file and pods.
 
 Names carry no attempt, so that the API server itself refuses a second live pod of a rank. Every pod is pinned to its
 planned node inside every node selector term of its template (terms are ORed), and kube-scheduler still binds it.
@@ -7,7 +7,6 @@ planned node inside every node selector term of its template (terms are ORed), a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -15,12 +14,10 @@ from typing import Any
 
 from cardpool.api.jobstatus import CheckpointStatus
 from cardpool.api.trainingjob import Checkpoint, Fencing, Group, RendezvousStyle, TrainingJobSpec
-from cardpool.checkpoint import report
 from cardpool.domain.world import JobRecord
 from cardpool.lifecycle import ranks, shapes
 from cardpool.names import (
     API_VERSION,
-    CHECKPOINT_CONTAINER,
     LABEL_ATTEMPT,
     LABEL_EXECUTION,
     LABEL_GROUP,
@@ -29,13 +26,10 @@ from cardpool.names import (
     LABEL_JOB_UID,
     LABEL_PROFILE,
     LABEL_RANK,
-    LABEL_ROLE,
-    ROLE_RESOLVER,
     TAINT_POOL,
     Env,
 )
 
-RESOLVER_SECONDS = 300
 MPI_MOUNT = "/etc/cardpool/mpi"
 LOST_NODE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
@@ -129,7 +123,7 @@ def _base(attempt: Attempt, group: Group) -> dict[str, Any]:
     spec["priorityClassName"] = attempt.priority_class
     if needs_service(attempt.spec, len(attempt.seats)):
         spec["subdomain"] = attempt.job.name
-    spec["tolerations"] = _tolerations(spec, attempt)
+    spec["tolerations"] = tolerations(spec, attempt)
     if attempt.spec.rendezvous.style is RendezvousStyle.MPI:
         hosts = {"name": "cardpool-mpi", "configMap": {"name": f"{attempt.job.name}-mpi-hosts-{attempt.attempt}"}}
         spec["volumes"] = [*spec.get("volumes", []), hosts]
@@ -153,7 +147,7 @@ def pod(attempt: Attempt, seat: ranks.Seat, node: str, resource: str) -> dict[st
         mount = {"name": "cardpool-mpi", "mountPath": MPI_MOUNT, "readOnly": True}
         container["volumeMounts"] = [*container.get("volumeMounts", []), mount]
     containers = [*base["containers"][:place], container, *base["containers"][place + 1 :]]
-    spec = {**base, "hostname": name, "affinity": _pinned(base, node), "containers": containers}
+    spec = {**base, "hostname": name, "affinity": pinned(base, node), "containers": containers}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(attempt, group, seat, name), "spec": spec}
 
 
@@ -236,7 +230,7 @@ def checkpoint_dir(checkpoint: Checkpoint, attempt: int) -> str:
     return str(root / str(attempt) if checkpoint.fencing is Fencing.ATTEMPT_PATH else root)
 
 
-def _pinned(spec: Mapping[str, Any], node: str) -> dict[str, Any]:
+def pinned(spec: Mapping[str, Any], node: str) -> dict[str, Any]:
     """The affinity with the node's name ANDed into every term; without a term one is made."""
     field = {"key": "metadata.name", "operator": "In", "values": [node]}
     affinity = spec.get("affinity", {})
@@ -248,7 +242,7 @@ def _pinned(spec: Mapping[str, Any], node: str) -> dict[str, Any]:
     return {**affinity, "nodeAffinity": {**nodes, "requiredDuringSchedulingIgnoredDuringExecution": required}}
 
 
-def _tolerations(spec: Mapping[str, Any], attempt: Attempt) -> list[dict[str, Any]]:
+def tolerations(spec: Mapping[str, Any], attempt: Attempt) -> list[dict[str, Any]]:
     """The template's tolerations, the pool's taint, and short ones of our own for nodes that are lost."""
     given = list(spec.get("tolerations", []))
     keys = {item.get("key") for item in given}
@@ -260,97 +254,3 @@ def _tolerations(spec: Mapping[str, Any], attempt: Attempt) -> list[dict[str, An
         for key in LOST_NODE_TAINTS
         if key not in keys
     ]
-
-
-def resolver_name(job: str, attempt: int, execution: int) -> str:
-    """The resolver pod's name: its last part is no number, so it never meets a rank's name."""
-    return f"{job}-resolver-a{attempt}e{execution}"
-
-
-def resolver(attempt: Attempt, node: str, image: str) -> dict[str, Any] | None:
-    """The short pod that picks the checkpoint on rank 0's planned node, or None where the mount does not exist.
-
-    It has the job's volume, service account, security context and tolerations, no cards, bounded time and memory.
-    """
-    job, spec = attempt.job, attempt.spec
-    checkpoint = spec.checkpoint
-    if checkpoint is None:
-        return None
-    group = spec.groups[0]
-    template = shapes.pod_spec(group, attempt.profile)
-    container = template["containers"][shapes.card_container(group)]
-    mount = next(
-        (
-            item
-            for item in container.get("volumeMounts", [])
-            if _same_path(item.get("mountPath"), checkpoint.volume_mount)
-        ),
-        None,
-    )
-    if mount is None:
-        return None
-    volumes = [item for item in template.get("volumes", []) if item.get("name") == mount.get("name")]
-    pod_spec: dict[str, Any] = {
-        "restartPolicy": "Never",
-        "activeDeadlineSeconds": 2 * RESOLVER_SECONDS,
-        "terminationGracePeriodSeconds": 1,
-        "priorityClassName": attempt.priority_class,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "volumes": volumes,
-        "containers": [
-            {
-                "name": CHECKPOINT_CONTAINER,
-                "image": image,
-                "command": report.command(
-                    mount=checkpoint.volume_mount,
-                    path=checkpoint.path,
-                    format_name=checkpoint.format.value,
-                    level=checkpoint.verify.value,
-                    candidates=checkpoint.candidates,
-                    fencing=checkpoint.fencing.value,
-                    timeout_seconds=RESOLVER_SECONDS,
-                ),
-                "resources": {
-                    "requests": {"cpu": "50m", "memory": "64Mi"},
-                    "limits": {"cpu": "1", "memory": "512Mi"},
-                },
-                "securityContext": {
-                    **_RESTRICTED,
-                    **deepcopy(container.get("securityContext", {})),
-                },
-                "volumeMounts": [{**mount, "readOnly": True}],
-                "terminationMessagePolicy": "File",
-            }
-        ],
-        **{
-            key: deepcopy(template[key])
-            for key in ("serviceAccountName", "securityContext", "tolerations", "imagePullSecrets", "runtimeClassName")
-            if key in template
-        },
-    }
-    pod_spec["affinity"] = _pinned(pod_spec, node)
-    pod_spec["tolerations"] = _tolerations(pod_spec, attempt)
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": resolver_name(job.name, attempt.attempt, attempt.execution),
-            "namespace": job.namespace,
-            "labels": {LABEL_JOB: job.name, LABEL_ROLE: ROLE_RESOLVER},
-            "ownerReferences": [owner(job)],
-        },
-        "spec": pod_spec,
-    }
-
-
-_RESTRICTED: Mapping[str, Any] = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "readOnlyRootFilesystem": True,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-
-
-def _same_path(one: str | None, other: str) -> bool:
-    return one is not None and PurePosixPath(one) == PurePosixPath(other)

@@ -11,7 +11,7 @@ from cardpool.api.trainingjob import OnMissing
 from cardpool.checkpoint import report
 from cardpool.checkpoint.records import Result
 from cardpool.domain.world import PodRecord
-from cardpool.lifecycle import pods, restart, starting, times
+from cardpool.lifecycle import resolverpod, restart, starting, times
 from cardpool.lifecycle.actions import CreateObject
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import CHECKPOINT_CONTAINER, Condition, Reason
@@ -41,7 +41,7 @@ def go_on(draft: Draft) -> None:
 
 
 def _current(draft: Draft) -> PodRecord | None:
-    name = pods.resolver_name(draft.job.name, draft.status.attempt, draft.status.execution_attempt)
+    name = resolverpod.name(draft.job.name, draft.status.attempt, draft.status.execution_attempt)
     return next((item for item in draft.resolvers if item.name == name and not item.deleting), None)
 
 
@@ -50,7 +50,7 @@ def start(draft: Draft) -> None:
     place = draft.placement
     if place is None:
         return
-    manifest = pods.resolver(starting.attempt(draft), place.segments[0].nodes[0], draft.around.resolver_image)
+    manifest = resolverpod.manifest(starting.attempt(draft), place.segments[0].nodes[0], draft.around.resolver_image)
     if manifest is None:
         mount = draft.spec.checkpoint.volume_mount if draft.spec.checkpoint is not None else ""
         text = f"spec.checkpoint.volumeMount {mount} is no mount of the card container of the first group"

@@ -7,6 +7,7 @@ the link's alias), never by what a broken `up` may have failed to write, and `le
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import shutil
 from functools import partial
 from pathlib import Path
@@ -57,15 +58,17 @@ def up(ctx: Context) -> None:
     network = real_network.up(ctx.processes, ctx.state)
     store, images = real_images.build(ctx.programs["pause"])
     template = real_images.template(store, images)
+    restarted: dict[str, dt.datetime] = {}
     for node in real_layout.NODES:
-        real_node.start(ctx, network, node, template)
+        if real_node.start(ctx, network, node, template):
+            restarted[node.name] = dt.datetime.now(dt.UTC)
         new = real_images.load(store, images, real_node.ctr(ctx, node))
         if new:
             print(f"{node.name}: imported {', '.join(image.name for image in new)}", flush=True)
         cards.start(ctx, node)
     with stores.step("waiting for kube-proxy, CoreDNS and the nodes"):
         real_services.start(ctx, network)
-        asyncio.run(_wait(ctx))
+        asyncio.run(_wait(ctx, restarted))
 
 
 def down(name: str, state: Path) -> None:
@@ -104,15 +107,24 @@ def _remove(state: Path) -> None:
     real_node.remove_places()
 
 
-async def _wait(ctx: Context) -> None:
+async def _wait(ctx: Context, restarted: dict[str, dt.datetime]) -> None:
+    """Return when every node is Ready and announces its healthy cards, by its present kubelet's own word."""
     async with rest.Client.open(ctx.kubeconfig) as client:
         await nodes.wait_ready(client, [node.name for node in real_layout.NODES], READY_SECONDS)
 
         async def announced() -> bool:
             for node in real_layout.NODES:
                 status = (await client.get("Node", node.name))["status"]
+                if node.name in restarted and _said(status) < restarted[node.name]:
+                    return False
                 if int(status["allocatable"].get(node.resource, "0")) != cards.healthy(ctx.state, node):
                     return False
             return True
 
         await rest.wait_for(announced, READY_SECONDS, "allocatable of all real nodes = their healthy cards", every=0.2)
+
+
+def _said(status: rest.JSON) -> dt.datetime:
+    """When kubelet last wrote the node's status; until it writes, the cards in it are its predecessor's."""
+    ready = next(one for one in status["conditions"] if one["type"] == "Ready")
+    return dt.datetime.fromisoformat(ready["lastHeartbeatTime"])

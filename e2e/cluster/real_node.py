@@ -44,8 +44,8 @@ exec "$@"
 START_SECONDS = 60.0
 
 
-def start(ctx: Context, network: Network, node: RealNode, template: Path) -> None:
-    """Start the node's containerd and kubelet, or leave them where they run; returns when containerd answers."""
+def start(ctx: Context, network: Network, node: RealNode, template: Path) -> bool:
+    """Start the node's containerd and kubelet, or leave them where they run; True if its kubelet started once more."""
     folder, name = node.folder(ctx.state), f"containerd-{node.name}"
     binds = [word for place, part in BOUND.items() for word in (place, part)]
     apart = ["unshare", "--mount", "--propagation", "private", "sh", "-c", SETUP, "sh", str(folder), *binds, "--"]
@@ -63,6 +63,7 @@ def start(ctx: Context, network: Network, node: RealNode, template: Path) -> Non
             real_images.clone(template, folder / "containerd")
         ctx.processes.ensure(name, words, environment)
         ctx.processes.wait(name, (folder / "run" / "containerd.sock").exists, START_SECONDS)
+    known = (folder / "kubelet" / "pki").exists()
     config = ctx.write_kubeconfig(f"system:node:{node.name}", ("system:nodes",))
     kubelet = [
         *inside(ctx, node),
@@ -73,7 +74,8 @@ def start(ctx: Context, network: Network, node: RealNode, template: Path) -> Non
         f"--node-ip={network.node(node)}",
         f"--node-labels={','.join(f'{key}={value}' for key, value in node.labels.items())}",
     ]
-    ctx.processes.ensure(f"kubelet-{node.name}", kubelet, environment, reads=(folder / "kubelet.json").read_text())
+    reads = (folder / "kubelet.json").read_text()
+    return ctx.processes.ensure(f"kubelet-{node.name}", kubelet, environment, reads=reads) and known
 
 
 def stop(ctx: Context, node: RealNode) -> None:

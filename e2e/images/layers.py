@@ -182,11 +182,12 @@ def training_requirements() -> list[str]:
 
 
 def fingerprint(sources: Iterable[Path]) -> str:
-    """One digest over names and contents of files, in their order."""
+    """One digest over places (in the checkout) and contents of files, in their order."""
     digest = hashlib.sha256()
     for source in sources:
         content = source.read_bytes()
-        digest.update(f"{source.name} {len(content)}\n".encode() + content)
+        place = source.relative_to(paths.ROOT) if source.is_relative_to(paths.ROOT) else source.name
+        digest.update(f"{place} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -192,3 +194,19 @@ async def test_the_operators_image_starts_its_command(kube: Kube, namespace: str
     await kube.create(pod)
 
     assert importlib.metadata.version("cardpool") in await realpods.answer(kube, "version", namespace)
+
+
+async def test_a_node_whose_containerd_was_killed_comes_back(real_cluster: Context, kube: Kube, namespace: str) -> None:
+    """Bringing the cluster up again ends what the dead containerd left and starts the node afresh, cards included."""
+    node = real_layout.node("real-2")
+    await kube.create(realpods.pod("before", namespace, node=node.name, script=HOLD))
+    await kube.until_phase("before", namespace, "Running", 60)
+    daemon = real_cluster.processes.find("containerd-real-2")
+    assert daemon is not None
+    os.kill(daemon.pid, signal.SIGKILL)
+    await asyncio.to_thread(lifecycle.up, real_cluster.name, Settings(profiles=("real",)))
+
+    script = f"import os\n{realpods.ANSWER}(os.environ['ASCEND_VISIBLE_DEVICES'])"
+    await kube.create(realpods.pod("after", namespace, node=node.name, script=script, cards={node.resource: 8}))
+    assert sorted((await realpods.answer(kube, "after", namespace)).split(",")) == cards.names(node)
+    await kube.until_phase("before", namespace, "Failed", 60)

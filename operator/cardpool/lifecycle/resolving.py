@@ -10,7 +10,7 @@ from cardpool.api.jobstatus import CheckpointStatus, SkippedCheckpoint
 from cardpool.api.trainingjob import OnMissing
 from cardpool.checkpoint import report
 from cardpool.checkpoint.records import Result
-from cardpool.domain.world import PodRecord
+from cardpool.domain.world import Exit, PodRecord
 from cardpool.lifecycle import resolverpod, restart, starting, times
 from cardpool.lifecycle.actions import CreateObject
 from cardpool.lifecycle.draft import Draft
@@ -34,7 +34,7 @@ def go_on(draft: Draft) -> None:
             draft.delete(other)
     if current is None:
         start(draft)
-    elif current.finished:
+    elif current.finished or _exit(current) is not None:  # the pod's phase follows its container about a second later
         _resolved(draft, current)
     else:
         _await(draft, current)
@@ -74,8 +74,12 @@ def _await(draft: Draft, pod: PodRecord) -> None:
         draft.board.put(Condition.CHECKPOINT_VERIFIED, None, Reason.RESOLVING_CHECKPOINT, text)
 
 
+def _exit(pod: PodRecord) -> Exit | None:
+    return next((item for item in pod.exits if item.container == CHECKPOINT_CONTAINER), None)
+
+
 def _resolved(draft: Draft, pod: PodRecord) -> None:
-    ended = next((item for item in pod.exits if item.container == CHECKPOINT_CONTAINER), None)
+    ended = _exit(pod)
     draft.delete(pod)
     if ended is None:
         text = f"resolver pod {pod.name} ended without a word: {pod.reason} {pod.message}".strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -80,6 +81,19 @@ def test_resume_hands_path_and_step_over() -> None:
     assert [(item.path, item.reason) for item in status.checkpoint.skipped] == [("llm/0/4300", "Truncated")]
     assert cluster.condition(key, "CheckpointVerified") == ("True", "CheckpointFellBack")
     assert status.timings.resolve_seconds is not None
+
+
+def test_the_result_counts_before_the_phase_of_the_pod_says_so() -> None:
+    """Kubelet reports the container's exit about a second before the pod's phase: the gang does not wait for that."""
+    cluster, key = waiting()
+    answer(cluster, key, chosen(4200, "llm/0/4200"))
+    pod = cluster.resolver_of(key)
+    assert pod is not None
+    cluster.pod[pod.key] = dataclasses.replace(pod, phase="Running")
+    cluster.settle()
+
+    assert cluster.jobs[key].status.phase == "Running"
+    assert env_of(cluster, "default/a-w-0")["CARDPOOL_RESUME_STEP"] == "4200"
 
 
 def test_all_invalid_fails_by_default() -> None:

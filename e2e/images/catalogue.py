@@ -15,6 +15,8 @@ from e2e.images.store import Store
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from e2e.images.store import Blob
+
 PREFIX = "docker.io/"
 PAUSE = "docker.io/cardpool/pause:dev"
 BASE = "docker.io/cardpool/base:dev"
@@ -32,10 +34,11 @@ def store() -> Store:
 def build(blobs: Store, names: Sequence[str], pause: Path | None = None) -> list[oci.Image]:
     """Build the named images, reusing every layer that is there; `pause` is the program built for that image."""
     with blobs.locked():
-        return [_build(blobs, name, pause) for name in names]
+        package = layers.package(blobs) if {OPERATOR, TRAIN} & set(names) else None
+        return [_build(blobs, name, pause, package) for name in names]
 
 
-def _build(blobs: Store, name: str, pause: Path | None) -> oci.Image:
+def _build(blobs: Store, name: str, pause: Path | None, package: Blob | None) -> oci.Image:
     if name == PAUSE:
         if pause is None:
             raise ValueError("the pause image needs the pause program")
@@ -45,15 +48,15 @@ def _build(blobs: Store, name: str, pause: Path | None) -> oci.Image:
     user = f"{layers.USER}:{layers.USER}"
     if name == BASE:
         return oci.assemble(blobs, name, (base,), oci.Settings(("/usr/bin/python3",), user, PYTHON_ENV))
-    if name == OPERATOR:
+    if name == OPERATOR and package is not None:
         wheels = layers.wheels(blobs, "wheels of the operator", layers.operator_requirements())
-        parts = (base, wheels, layers.package(blobs))
+        parts = (base, wheels, package)
         return oci.assemble(blobs, name, parts, oci.Settings(("/usr/local/bin/cardpool",), user, PYTHON_ENV))
-    if name == TRAIN:
+    if name == TRAIN and package is not None:
         wheels = layers.wheels(blobs, "wheels of the training job", layers.training_requirements())
         script = layers.files(
             blobs, "training script", {"opt/train/train.py": paths.ROOT / "e2e" / "training" / "train.py"}
         )
         settings = oci.Settings(("/usr/bin/python3", "/opt/train/train.py"), user, PYTHON_ENV, "/opt/train")
-        return oci.assemble(blobs, name, (base, wheels, layers.package(blobs), script), settings)
+        return oci.assemble(blobs, name, (base, wheels, package, script), settings)
     raise ValueError(f"no image is called {name}; there are {', '.join(ALL)}")

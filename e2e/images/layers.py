@@ -104,31 +104,23 @@ def wheels(store: Store, title: str, requirements: Sequence[str]) -> Blob:
 
 def package(store: Store) -> Blob:
     """The cardpool package as its wheel installs it, and its command."""
-    source = [paths.ROOT / "pyproject.toml", *_files(paths.ROOT / "operator" / "cardpool")]
+    with store.scratch() as folder:  # a copy, since setuptools leaves its build folder beside the source
+        copy = folder / "source"
+        _copy_source(copy)
 
-    def make(tree: Path) -> None:
-        copy, site = tree.parent / "source", tree / SITE
-        _copy_source(copy)  # setuptools leaves its build folder beside the source
-        words = [
-            uv(),
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--target",
-            site,
-            "--link-mode",
-            "copy",
-        ]
-        stores.run([*words, "--python", sys.executable, copy])
-        shutil.rmtree(site / "bin", ignore_errors=True)
-        compile_site(store, site)
-        command = tree / "usr" / "local" / "bin" / "cardpool"
-        command.parent.mkdir(parents=True)
-        command.write_text(LAUNCHER)
-        command.chmod(0o755)
+        def make(tree: Path) -> None:
+            site = tree / SITE
+            words = [uv(), "pip", "install", "--quiet", "--no-deps", "--target", site, "--link-mode", "copy"]
+            stores.run([*words, "--python", sys.executable, copy])
+            shutil.rmtree(site / "bin", ignore_errors=True)
+            compile_site(store, site)
+            command = tree / "usr" / "local" / "bin" / "cardpool"
+            command.parent.mkdir(parents=True)
+            command.write_text(LAUNCHER)
+            command.chmod(0o755)
 
-    return store.layer("the cardpool package", ("package-2", LAUNCHER, *BASE_RECIPE, fingerprint(source)), make)
+        recipe = ("package-3", LAUNCHER, *BASE_RECIPE, fingerprint(_files(copy), copy))
+        return store.layer("the cardpool package", recipe, make)
 
 
 def files(store: Store, title: str, content: dict[str, Path], mode: int = 0o755) -> Blob:
@@ -141,7 +133,7 @@ def files(store: Store, title: str, content: dict[str, Path], mode: int = 0o755)
             shutil.copyfile(source, target)
             target.chmod(mode)
 
-    return store.layer(title, ("files-1", oct(mode), *content, fingerprint(content.values())), make)
+    return store.layer(title, ("files-1", oct(mode), *content, fingerprint(content.values(), paths.ROOT)), make)
 
 
 def compile_site(store: Store, site: Path) -> None:
@@ -181,12 +173,12 @@ def training_requirements() -> list[str]:
     return [line.strip() for line in listed if line.strip() and not line.startswith("#")]
 
 
-def fingerprint(sources: Iterable[Path]) -> str:
-    """One digest over places (in the checkout) and contents of files, in their order."""
+def fingerprint(sources: Iterable[Path], root: Path) -> str:
+    """One digest over places (below the root) and contents of files, in their order."""
     digest = hashlib.sha256()
     for source in sources:
         content = source.read_bytes()
-        place = source.relative_to(paths.ROOT) if source.is_relative_to(paths.ROOT) else source.name
+        place = source.relative_to(root) if source.is_relative_to(root) else source.name
         digest.update(f"{place} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 

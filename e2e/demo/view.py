@@ -141,12 +141,12 @@ class Screen:
                 self.say(moment.line())
                 before = moment.turning
             if live is not None:
-                live.update(Group(table(moment), *legend(chart(story))))
+                live.update(Group(table(moment), *legend(chart(story), self.console.width)))
             await asyncio.sleep(EVERY)
 
     def show_map(self, rows: tuple[picture.SupernodeRow, ...]) -> None:
         """Print the map once."""
-        for part in legend(rows):
+        for part in legend(rows, self.console.width):
             self.console.print(part)
 
     def show_timeline(self, line: Timeline) -> None:
@@ -181,20 +181,22 @@ def table(moment: Snapshot) -> Table:
     return made
 
 
-def legend(rows: tuple[picture.SupernodeRow, ...]) -> Iterator[Text]:
-    """The map line by line: a supernode, then its nodes' cards, eight nodes a line."""
+def legend(rows: tuple[picture.SupernodeRow, ...], columns: int) -> Iterator[Text]:
+    """The map line by line: a supernode, then its nodes' cards, as many nodes a line as fit the columns."""
     key = Text("cards: ")
     for state, letter in LETTERS.items():
         key.append(f"{letter} {WORDS.get(state, state.value)}   ", STYLES[state])
     yield key
     width = max((len(row.name) for row in rows), default=0)
     for row in rows:
-        for first in range(0, len(row.nodes), 8):
+        fit = max(1, (columns - width - 15) // (max(len(node.cells) for node in row.nodes) + 1))
+        for first in range(0, len(row.nodes), min(fit, 8)):
             text = Text(f"{row.name if first == 0 else '':<{width}}  {row.profile if first == 0 else '':<11}  ")
-            for node in row.nodes[first : first + 8]:
+            for node in row.nodes[first : first + min(fit, 8)]:
                 for cell in node.cells:
                     text.append(LETTERS[cell], STYLES[cell])
                 text.append(" ")
+            text.rstrip()
             yield text
 
 

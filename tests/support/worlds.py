@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cardpool.domain.gangs import Gang, GroupShape, Option, Placement, PlanResult
+from cardpool.domain.gangs import Gang, GroupShape, Option, Placement, PlanResult, Running
 from cardpool.domain.inventory import Inventory
 from cardpool.domain.topology import Block, Level, TopologyRequest, Tree
 from cardpool.engine import build, plan
@@ -74,6 +74,12 @@ def gang(*groups: GroupShape, key: str = "team-a/job", demand: TopologyRequest |
     options = fields.pop("options", (Option(PROFILE, groups),))
     values = {"uid": key, "priority": 0, "created": 0.0, "topology": demand or TopologyRequest(), **fields}
     return Gang(key=key, options=options, **values)
+
+
+def holds(key: str, cards: int, node: str = "a", **fields: Any) -> Running:
+    """A gang of one pod that runs on a node since the epoch began."""
+    values = {"uid": key, "team": "default", "priority": 0, "profile": PROFILE, "started": 0.0, **fields}
+    return Running(key=key, pods=values.pop("pods", ((node, cards, {}),)), **values)
 
 
 def planned(inventory: Inventory, *gangs: Gang, strategy: str = "BestEffort") -> PlanResult:

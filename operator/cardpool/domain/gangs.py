@@ -86,8 +86,9 @@ class Gang:
 
     ``options`` are the accepted profiles whose waiting time is over. ``previous`` maps a rank to the node it ran on
     (healthy ranks keep their node), ``excluded`` are nodes with the cause why they are avoided for this gang.
-    ``created`` and ``queued`` are seconds since the epoch. ``repair`` marks the replacement of a running gang, for
-    which spares are open.
+    ``created`` and ``queued`` (since when it waits, 0 = since it was made) are seconds since the epoch. ``repair``
+    marks the replacement of a running gang, for which spares are open. ``runtime`` is the declared run time in
+    seconds, None where nobody said.
     """
 
     key: str
@@ -100,6 +101,9 @@ class Gang:
     excluded: Mapping[str, str] = field(default_factory=dict)
     repair: bool = False
     asked_first: bool = False
+    team: str = "default"
+    queued: float = 0.0
+    runtime: float | None = None
 
     def size(self) -> int:
         """Pods of the gang in its first option."""
@@ -151,8 +155,9 @@ class Running:
     ``pods`` are one (node, cards, requests) for each pod that holds its node or that has it promised; requests are per
     pod without the cards, in canonical integers. ``started``, ``checkpoint`` (when the newest proved checkpoint was
     made, 0 = none) and ``ends`` (by its declared run time, None = unknown) are seconds since the epoch. ``leaving``
-    marks a gang that is being taken down already: its room will come without doing anything. ``exclusive`` names the
-    topology level that it wants for itself alone, empty for none.
+    marks a gang that is being taken down already: its room will come without doing anything; ``preempted`` one that
+    leaves for another, whose quota it uses no more. ``exclusive`` names the topology level that it has for itself
+    alone, empty for none. ``claim`` is the number of cards that its team's quota keeps for a gang between two attempts.
     """
 
     key: str
@@ -165,7 +170,9 @@ class Running:
     checkpoint: float = 0.0
     ends: float | None = None
     leaving: bool = False
+    preempted: bool = False
     exclusive: str = ""
+    claim: int = 0
 
     def cards(self) -> int:
         """Cards that the gang holds."""
@@ -195,8 +202,9 @@ class Reservation:
 class PlanResult:
     """One planning cycle over one pool's queue: each gang has exactly one answer, a placement or a refusal.
 
-    ``preempting`` are the placements that gangs will get once the ``evictions`` are done: those gangs are refused in
-    this cycle with WaitingForPreemption.
+    ``preempting`` are the placements that gangs will get once the ``evictions`` (and those of earlier cycles) are
+    done: those gangs are refused in this cycle with WaitingForPreemption. ``wake`` is when planning again would answer
+    otherwise though nothing else changed (seconds since the epoch).
     """
 
     placements: tuple[Placement, ...] = ()
@@ -204,3 +212,4 @@ class PlanResult:
     evictions: tuple[Eviction, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     preempting: tuple[Placement, ...] = ()
+    wake: float | None = None

@@ -50,9 +50,18 @@ def behind(gang: Gang, head: Gang) -> Refusal:
     )
 
 
+def behind_quota(gang: Gang, first: Gang) -> Refusal:
+    """The gang may not take the quota that another of its team waits for."""
+    message = _cut(f"behind {first.key}, for which the quota of team {first.team} is kept")
+    return Refusal(gang.key, Reason.RESERVED_FOR_OTHER, message, want=gang.size())
+
+
 def combined(refusals: Sequence[Refusal]) -> Refusal:
-    """One answer for all options: the first option's reason, the largest fit, every message."""
-    first = refusals[0]
+    """One answer for all options: the first option's reason, the largest fit, every message.
+
+    Quota is the reason only where it stands in the way of every option.
+    """
+    first = next((refusal for refusal in refusals if refusal.reason is not Reason.QUOTA_EXCEEDED), refusals[0])
     if len(refusals) == 1:
         return first
     best = max(refusals, key=lambda refusal: refusal.fit)

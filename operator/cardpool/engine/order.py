@@ -1,12 +1,60 @@
-"""The queue's order: higher priority first, then the older job, then the key. Total, so equal worlds plan alike."""
+"""The queue's order: higher priority first, then the team with the smaller share, then the older job, then the key.
+
+Total, so equal worlds plan alike. A team's share is what it holds as the cycle goes on: each placement moves its next
+gang back. Where borrowed quota is reclaimed from any priority, gangs inside their team's quota come before those that
+would borrow: otherwise a gang that was taken down would take its room again before the one that it made room for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import heapq
+from collections import deque
+from collections.abc import Iterable, Mapping
 
 from cardpool.domain.gangs import Gang
+from cardpool.domain.teams import Reclaim
+from cardpool.engine import quota
+from cardpool.engine.quota import Ledger
+
+Rank = tuple[bool, int, float, float, str]
 
 
-def ordered(gangs: Iterable[Gang]) -> list[Gang]:
-    """The gangs in the order in which they are asked for a place."""
-    return sorted(gangs, key=lambda gang: (-gang.priority, gang.created, gang.key))
+class Queue:
+    """Gangs still to be asked, taken out one by one while the ledger changes."""
+
+    __slots__ = ("_capacity", "_heap", "_ledger", "_taken", "_teams")
+
+    def __init__(self, gangs: Iterable[Gang], ledger: Ledger, capacity: Mapping[str, int]) -> None:
+        self._ledger, self._capacity = ledger, capacity
+        self._teams: dict[str, deque[Gang]] = {}
+        for gang in sorted(gangs, key=lambda gang: (-gang.priority, gang.created, gang.key)):
+            self._teams.setdefault(gang.team, deque()).append(gang)
+        self._heap: list[tuple[Rank, str]] = []
+        self._taken: str | None = None
+        for team in self._teams:
+            self._push(team)
+
+    def pop(self) -> Gang | None:
+        """The next gang, after what was taken for the one before; None where none is left."""
+        if self._taken is not None:
+            self._push(self._taken)
+        if not self._heap:
+            return None
+        self._taken = heapq.heappop(self._heap)[1]
+        return self._teams[self._taken].popleft()
+
+    def _push(self, team: str) -> None:
+        waiting = self._teams[team]
+        if waiting:
+            heapq.heappush(self._heap, (self._rank(waiting[0]), team))
+
+    def _rank(self, gang: Gang) -> Rank:
+        if len(self._teams) == 1:
+            return False, -gang.priority, 0.0, gang.created, gang.key
+        ledger = self._ledger
+        borrows = False
+        if ledger.rules.reclaim is Reclaim.ANY:
+            borrows = not any(
+                ledger.inside(gang.team, option.profile, quota.cards_of(option)) for option in gang.options
+            )
+        return borrows, -gang.priority, quota.share(ledger, gang.team, self._capacity), gang.created, gang.key

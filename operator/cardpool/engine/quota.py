@@ -1,0 +1,145 @@
+"""Who may use how much: nominal quota, what may be borrowed of it, and what nobody may touch.
+
+A team may always use its nominal quota. Beyond it, it uses what the others with a quota in the same dimension leave
+unused and lend. So the sum stays inside the sum of all quotas unless a team takes its own back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from cardpool.domain.gangs import Gang, Option, Refusal, Running
+from cardpool.domain.teams import ALL, Limit, Rules, Team
+from cardpool.names import Reason
+
+_SHOWN = 3
+
+
+class Ledger:
+    """Cards that each team holds of each profile, against the limits; ``copy`` serves a trial."""
+
+    __slots__ = ("_spare", "held", "rules")
+
+    def __init__(self, rules: Rules, held: Mapping[str, Mapping[str, int]] | None = None) -> None:
+        self.rules = rules
+        self.held: dict[str, dict[str, int]] = {team: dict(cards) for team, cards in (held or {}).items()}
+        self._spare: dict[tuple[str, bool], int] = {}
+
+    def copy(self) -> Ledger:
+        """The same, to try something on."""
+        return Ledger(self.rules, self.held)
+
+    def take(self, team: str, profile: str, cards: int) -> None:
+        """The team holds so many more cards (negative: fewer)."""
+        own = self.held.setdefault(team, {})
+        own[profile] = own.get(profile, 0) + cards
+        self._spare.clear()
+
+    def limits(self, team: str, profile: str) -> list[Limit]:
+        """The team's limits that a gang on this profile draws on."""
+        known = self.rules.teams.get(team)
+        return [limit for limit in known.limits if limit.profile in (profile, ALL)] if known is not None else []
+
+    def used(self, team: str, limit: Limit) -> int:
+        """What the team holds in the limit's dimension."""
+        held = self.held.get(team, {})
+        chosen = held.items() if limit.profile == ALL else [(limit.profile, held.get(limit.profile, 0))]
+        return sum(self._amount(limit, profile, cards) for profile, cards in chosen)
+
+    def most(self, team: str, limit: Limit) -> int:
+        """What the team may hold now, borrowed included."""
+        lent = self._lendable(limit.dimension) - self._contribution(team, limit)
+        borrow = max(0, lent)
+        return limit.nominal + (borrow if limit.borrow is None else min(limit.borrow, borrow))
+
+    def beyond(self, team: str, profile: str, cards: int) -> Limit | None:
+        """The first limit that so many more cards would break, or None."""
+        for limit in self.limits(team, profile):
+            want = self._amount(limit, profile, cards)
+            if want and self.used(team, limit) + want > self.most(team, limit):
+                return limit
+        return None
+
+    def inside(self, team: str, profile: str, cards: int) -> bool:
+        """True where so many more cards stay inside the team's nominal quota, which exists."""
+        limits = self.limits(team, profile)
+        return bool(limits) and all(
+            self.used(team, limit) + self._amount(limit, profile, cards) <= limit.nominal for limit in limits
+        )
+
+    def borrows(self, team: str, profile: str) -> bool:
+        """True where the team is beyond what it is guaranteed on this profile; without a quota nothing is."""
+        limits = self.limits(team, profile)
+        return not limits or any(self.used(team, limit) > limit.nominal for limit in limits)
+
+    def never(self, team: str, profile: str, cards: int) -> Limit | None:
+        """The first limit that so many cards would break even with every other gang gone, or None."""
+        empty = Ledger(self.rules)
+        return empty.beyond(team, profile, cards)
+
+    def refusal(self, gang: Gang, option: Option, limit: Limit) -> Refusal:
+        """Why quota stands in the way, in numbers."""
+        cards = cards_of(option)
+        used, may = self.used(gang.team, limit), max(0, self.most(gang.team, limit) - limit.nominal)
+        text = (
+            f"profile {option.profile}: team {gang.team} uses {used} of {limit.nominal} {limit.unit} "
+            f"(+{may} it may borrow now), needs {self._amount(limit, option.profile, cards)}"
+        )
+        if self.never(gang.team, option.profile, cards) is not None:
+            text += ", more than it can ever get"
+        borrowers = self._borrowers(gang.team, limit)
+        if borrowers:
+            text += f"; {', '.join(borrowers[:_SHOWN])}"
+        pods = sum(group.replicas for group in option.groups)
+        return Refusal(gang.key, Reason.QUOTA_EXCEEDED, text, want=pods)
+
+    def _borrowers(self, team: str, limit: Limit) -> list[str]:
+        found = []
+        for name, other in sorted(self.rules.teams.items()):
+            same = next((one for one in other.limits if one.dimension == limit.dimension), None)
+            over = self.used(name, same) - same.nominal if same is not None and name != team else 0
+            if over > 0:
+                found.append(f"team {name} borrows {over}")
+        return found
+
+    def _lendable(self, dimension: tuple[str, bool]) -> int:
+        """What all teams together leave unused and lend, less what is borrowed already."""
+        if dimension not in self._spare:
+            self._spare[dimension] = sum(
+                self._contribution(name, limit)
+                for name, team in self.rules.teams.items()
+                for limit in team.limits
+                if limit.dimension == dimension
+            )
+        return self._spare[dimension]
+
+    def _contribution(self, team: str, limit: Limit) -> int:
+        kept = 0 if limit.lend is None else max(0, limit.nominal - limit.lend)
+        return limit.nominal - max(self.used(team, limit), kept)
+
+    def _amount(self, limit: Limit, profile: str, cards: int) -> int:
+        return cards * self.rules.compute.get(profile, 100) if limit.compute else cards
+
+
+def opened(rules: Rules, running: Iterable[Running]) -> Ledger:
+    """The ledger of what runs; a gang that is leaving for another counts no more."""
+    ledger = Ledger(rules)
+    for gang in running:
+        if not gang.preempted:
+            ledger.take(gang.team, gang.profile, max(gang.cards(), gang.claim))
+    return ledger
+
+
+def share(ledger: Ledger, name: str, capacity: Mapping[str, int]) -> float:
+    """The team's dominant share of the pool, now and lately, over its weight; ``capacity`` in cards per profile."""
+    team = ledger.rules.teams.get(name) or Team(name)
+    held = ledger.held.get(name, {})
+    now = max((cards / capacity[profile] for profile, cards in held.items() if capacity.get(profile)), default=0.0)
+    whole = sum(cards * ledger.rules.compute.get(profile, 100) for profile, cards in capacity.items())
+    lately = team.lately / whole if whole else 0.0
+    return round((now + lately) / team.weight, 9)
+
+
+def cards_of(option: Option) -> int:
+    """Cards of the whole gang on one profile."""
+    return sum(group.replicas * group.cards_per_pod for group in option.groups)

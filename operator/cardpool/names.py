@@ -159,6 +159,7 @@ class Reason(StrEnum):
     NO_NODES = "NoNodes"
     NODE_CONFLICT = "NodeConflict"
     LABEL_CONFLICT = "LabelConflict"
+    TEAM_CONFLICT = "TeamConflict"
     CARDS_BEHIND_DRA = "CardsBehindDRA"
     UNKNOWN_VENDOR = "UnknownVendor"
     INVALID_VENDOR_FILE = "InvalidVendorFile"

@@ -93,6 +93,7 @@ class SimCluster:
         self.pool = PoolRecord("main", "pool-uid", "1", 1, 0.0, False, self.spec, CardPoolStatus())
         self.priorities = {"cardpool-gang": PriorityClassRecord("cardpool-gang", 1000, "Never")}
         self.refused: dict[str, Refused] = {}
+        self.namespaces: dict[str, dict[str, str]] = {}
         self.events: list[tuple[str, str, str]] = []
         self.created: list[str] = []
 
@@ -112,11 +113,11 @@ class SimCluster:
             allocatable=dict(amounts),
         )
 
-    def submit(self, name: str, spec: TrainingJobSpec) -> str:
+    def submit(self, name: str, spec: TrainingJobSpec, namespace: str = "default") -> str:
         """Create a job; gives its key."""
-        key = f"default/{name}"
+        key = f"{namespace}/{name}"
         self.jobs[key] = JobRecord(
-            "default", name, f"job-{name}", self._rv(), 1, self.now, False, spec, TrainingJobStatus()
+            namespace, name, f"job-{name}", self._rv(), 1, self.now, False, spec, TrainingJobStatus()
         )
         return key
 
@@ -169,6 +170,7 @@ class SimCluster:
             pools={"main": self.pool},
             supernodes=dict(self.supernodes),
             priority_classes=dict(self.priorities),
+            namespaces=dict(self.namespaces),
             refused=dict(self.refused),
         )
 

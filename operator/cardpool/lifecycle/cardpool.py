@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cardpool.api import common
-from cardpool.api.cardpool import CardPoolSpec
+from cardpool.api.cardpool import CardPoolSpec, TeamUsage
 from cardpool.domain.world import NodeRecord, PoolRecord, PriorityClassRecord, World
-from cardpool.lifecycle import tally
+from cardpool.lifecycle import tally, teams
 from cardpool.lifecycle.actions import ApplyNodeLabels, Event, Step
 from cardpool.lifecycle.conditions import Board
 from cardpool.lifecycle.membership import Member, Membership
@@ -119,6 +119,7 @@ class Findings:
     running: int
     blocked: tuple[Reason, str] | None
     degraded: tuple[Reason, str] | None
+    usage: tuple[TeamUsage, ...] = ()
 
 
 def step(pool: PoolRecord, found: Findings, now: float) -> Step | None:
@@ -137,6 +138,8 @@ def step(pool: PoolRecord, found: Findings, now: float) -> Step | None:
         "slots": found.total.slots(),
         "unhealthy": ", ".join(bad) or None,
     }
+    if teams.worth_writing(pool.status.usage, found.usage, now):
+        update["usage"] = found.usage
     board = Board(pool.status.conditions, pool.generation, now)
     _conditions(board, pool, found)
     status = pool.status.model_copy(update={**update, "conditions": board.result()})
@@ -183,8 +186,6 @@ def _later(spec: CardPoolSpec | None) -> str:
     if spec is None:
         return ""
     asked = []
-    if any(team.quota for team in spec.teams):
-        asked.append("spec.teams[].quota")
     preemption = spec.queue.preemption
     if preemption.within_team != "Never" or preemption.reclaim_borrowed != "Never":
         asked.append("spec.queue.preemption")
@@ -209,8 +210,9 @@ def degradation(
     registry: Registry,
     conflicts: list[tuple[str, str]],
     foreign: list[str],
+    clashes: list[str],
 ) -> tuple[Reason, str] | None:
-    """What is wrong with the pool beside its cards: the first of unknown makers, bad files, conflicts, labels."""
+    """What is wrong with the pool beside its cards: the first of unknown makers, bad files, conflicts."""
     spec = pool.spec
     if spec is not None:
         strange = sorted({item.vendor for item in spec.profiles if item.vendor not in registry.vendors})
@@ -230,4 +232,6 @@ def degradation(
     if foreign:
         text = f"{len(foreign)} labels belong to somebody else and were left alone: {'; '.join(sorted(foreign)[:4])}"
         return Reason.LABEL_CONFLICT, text
+    if clashes:
+        return Reason.TEAM_CONFLICT, f"spec.teams: {'; '.join(clashes[:4])}"
     return None

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cardpool.api.cardpool import Faults
+from cardpool.api.cardpool import CardPoolSpec, Faults, TeamUsage
 from cardpool.api.supernode import SpareCounts
 from cardpool.domain.cards import CardFault
-from cardpool.domain.gangs import Gang, PlanResult
+from cardpool.domain.gangs import Gang, PlanResult, Running
 from cardpool.domain.inventory import Cause, Inventory
 from cardpool.domain.world import JobRecord, PoolRecord, SupernodeRecord, World
 from cardpool.engine import build, plan
@@ -22,16 +22,17 @@ from cardpool.faults.signals import NodeFacts
 from cardpool.lifecycle import (
     cardpool,
     draft,
+    holdings,
     invalid,
     membership,
-    reserving,
+    queueing,
     rooms,
     supernode,
     survey,
     tally,
+    teams,
     times,
     trainingjob,
-    waiting,
 )
 from cardpool.lifecycle.actions import ApplyNodeLabels, Decision, Step
 from cardpool.lifecycle.draft import Draft, PoolView, Surroundings
@@ -41,6 +42,7 @@ from cardpool.vendors.registry import Registry
 
 Gauges = dict[str, dict[tuple[tuple[str, str], ...], float]]
 Shape = tuple[object, ...]
+Teams = tuple[dict[str, str], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Memory:
     settled: dict[str, tuple[object, ...]] = field(default_factory=dict)
     pending: dict[str, rooms.Promises] = field(default_factory=dict)
     inventory: dict[str, tuple[dict[str, NodeRow], Shape, Inventory]] = field(default_factory=dict)
+    holdings: holdings.Holdings = field(default_factory=holdings.Holdings)
+    teams: dict[str, tuple[object, frozenset[str], object, Teams]] = field(default_factory=dict)
 
 
 def decide(world: World, registry: Registry, settings: CycleSettings, memory: Memory | None = None) -> Decision:
@@ -101,6 +105,9 @@ class _Cycle:
         self.spares: dict[str, SpareCounts] = {}
         self.answers: dict[str, PlanResult] = {}
         self.wake: float | None = None
+        self.teams: dict[str, Teams] = {}
+        self.running: dict[str, list[Running]] = {}
+        self.usage: dict[str, tuple[TeamUsage, ...]] = {}
 
     def run(self) -> Decision:
         self._answer()
@@ -152,6 +159,7 @@ class _Cycle:
             if spec is None:
                 continue
             policy = policy_of(pool)
+            self.teams[pool.name] = self._teams(pool.name, spec)
             self.views[pool.name] = PoolView(
                 name=pool.name,
                 spec=spec,
@@ -162,7 +170,18 @@ class _Cycle:
                 facts=self.facts,
                 dead=self._dead(policy.dead_node),
                 blocked=cardpool.blocked(pool, self.registry, self.world.priority_classes),
+                teams=self.teams[pool.name][0],
             )
+
+    def _teams(self, pool: str, spec: CardPoolSpec) -> Teams:
+        """The team of each namespace that matters, and the namespaces that two teams claim."""
+        labels = self.world.namespaces
+        names = frozenset({job.namespace for job in self.world.jobs.values()} | teams.claimed(spec) | labels.keys())
+        kept = self.memory.teams.get(pool)
+        if kept is None or kept[0] is not spec or kept[1] != names or kept[2] != labels:
+            kept = (spec, names, labels, teams.of_namespaces(spec, names, labels))
+            self.memory.teams[pool] = kept
+        return kept[3]
 
     def _dead(self, grace: float) -> dict[str, float]:
         """Nodes with pods that are gone, or silent for longer than the grace, and since when."""
@@ -188,14 +207,28 @@ class _Cycle:
                 continue
             one = self._draft(job)
             if job.uid in self.world.busy:
+                self._holds(one)
                 self.promises[job.uid] = self.memory.pending.get(job.uid) or rooms.promised(one)
                 continue
             if job.deleting:
                 continue
             trainingjob.judge(one)
+            self._holds(one)
             self.drafts[key] = one
             self.promises[job.uid] = rooms.promised(one)
             self.wake = times.earliest(self.wake, one.wake)
+
+        self.memory.holdings.forget({job.uid for job in self.world.jobs.values()})
+
+    def _holds(self, one: Draft) -> None:
+        """Keep in mind what the job holds; while its last actions are being written, what was decided then."""
+        kept = self.memory.holdings
+        if one.job.uid in self.world.busy and one.job.uid in kept.known:
+            found: Running | None = kept.known[one.job.uid]
+        else:
+            found = kept.judge(one, one.team, trainingjob.priority(one))
+        if found is not None:
+            self.running.setdefault(one.spec.pool, []).append(found)
 
     def _draft(self, job: JobRecord) -> Draft:
         spec = job.spec
@@ -256,21 +289,35 @@ class _Cycle:
         for one in self.drafts.values():
             if one.gang is not None:
                 queues.setdefault(one.spec.pool, []).append(one.gang)
+        for pool, view in self.views.items():
+            self._count_usage(pool, view)
         for pool, gangs in sorted(queues.items()):
             view = self.views[pool]
-            inventory = self._inventory(pool, view)
-            strategy = view.spec.queue.strategy.value
-            self.answers[pool] = plan.plan(inventory, gangs, now=self.world.now, strategy=strategy)
+            self.answers[pool] = plan.plan(
+                self._inventory(pool, view),
+                gangs,
+                now=self.world.now,
+                strategy=view.spec.queue.strategy.value,
+                running=self.running.get(pool, ()),
+                rules=teams.rules(view.spec, self.usage[pool]),
+            )
+
+    def _count_usage(self, pool: str, view: PoolView) -> None:
+        """What each team of the pool has used up to now; while somebody uses anything it is written every minute."""
+        held: dict[str, dict[str, int]] = {}
+        for one in self.running.get(pool, ()):
+            own = held.setdefault(one.team, {})
+            own[one.profile] = own.get(one.profile, 0) + one.cards()
+        self.usage[pool] = teams.usage(view.spec, self.world.pools[pool].status.usage, held, self.world.now)
+        if any(item.value for item in self.usage[pool]) or (held and view.spec.teams):
+            self.wake = times.earliest(self.wake, self.world.now + teams.WRITE_SECONDS)
 
     def _accept(self) -> None:
         for answer in self.answers.values():
-            for placement in answer.placements:
-                one = self.drafts[placement.gang]
-                reserving.place(one, placement)
-                trainingjob.conclude(one)
+            for one in queueing.carry_out(answer, self.drafts):
                 self.promises[one.job.uid] = rooms.promised(one)
-            for refusal in answer.refusals:
-                waiting.waits(self.drafts[refusal.gang], refusal)
+                self.memory.holdings.judge(one, one.team, trainingjob.priority(one))
+            self.wake = times.earliest(self.wake, answer.wake)
 
     def _inventory(self, pool: str, view: PoolView) -> Inventory:
         profiles = tuple(profile.name for profile in view.spec.profiles)
@@ -358,13 +405,15 @@ class _Cycle:
                 continue
             queued, running = jobs.get(pool.name, (0, 0))
             conflicts = self.place.conflicts.get(pool.name, [])
+            clashes = self.teams[pool.name][1] if pool.name in self.teams else []
             findings = cardpool.Findings(
                 total=self._pool_total(pool.name),
                 supernodes=sum(1 for item in self.place.domains.values() if item.pool == pool.name),
                 queued=queued,
                 running=running,
                 blocked=cardpool.blocked(pool, self.registry, self.world.priority_classes),
-                degraded=cardpool.degradation(pool, self.registry, conflicts, foreign.get(pool.name, [])),
+                degraded=cardpool.degradation(pool, self.registry, conflicts, foreign.get(pool.name, []), clashes),
+                usage=self.usage.get(pool.name, pool.status.usage),
             )
             step = cardpool.step(pool, findings, self.world.now)
             if step is not None:

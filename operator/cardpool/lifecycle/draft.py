@@ -16,6 +16,7 @@ from cardpool.api.jobstatus import Marks, Placement, TrainingJobStatus
 from cardpool.api.trainingjob import TrainingJobSpec
 from cardpool.domain.cards import CardFault
 from cardpool.domain.gangs import Gang
+from cardpool.domain.teams import DEFAULT_TEAM
 from cardpool.domain.world import JobRecord, PodRecord, PriorityClassRecord, Refused, World
 from cardpool.faults.cards import Policy
 from cardpool.faults.signals import NodeFacts
@@ -51,6 +52,7 @@ class PoolView:
     facts: Mapping[str, NodeFacts]
     dead: Mapping[str, float]
     blocked: tuple[Reason, str] | None = None
+    teams: Mapping[str, str] = field(default_factory=dict)
 
     def resources(self, node: str) -> str:
         """Under which name the node offers its cards; empty where it is no node of a pool any more."""
@@ -108,6 +110,12 @@ class Draft:
             and place.execution_attempt == self.status.execution_attempt
         )
         return place if same else None
+
+    @property
+    def team(self) -> str:
+        """The team of the job's namespace."""
+        pool = self.around.pool
+        return pool.teams.get(self.job.namespace, DEFAULT_TEAM) if pool is not None else DEFAULT_TEAM
 
     @property
     def profile(self) -> str:

@@ -213,11 +213,14 @@ def _queue(draft: Draft) -> None:
         if draft.board.put(Condition.PODS_SCHEDULED, False, Reason.POOL_NOT_READY, f"{reason.value}: {message}"):
             draft.event(Reason.POOL_NOT_READY, message, warning=True)
         return
-    wanted = draft.spec.priority_class_name
-    waiting.ask(draft, draft.around.priorities[wanted].value if wanted is not None else _default_priority(draft))
+    waiting.ask(draft, priority(draft))
 
 
-def _default_priority(draft: Draft) -> int:
+def priority(draft: Draft) -> int:
+    """The job's priority in the queue: of its class, else of the default class, else 0."""
+    wanted = draft.around.priorities.get(draft.spec.priority_class_name or "")
+    if wanted is not None:
+        return wanted.value
     defaults = [item.value for item in draft.around.priorities.values() if item.global_default]
     return max(defaults, default=0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cardpool.domain.gangs import Gang, Option, Refusal
 from cardpool.lifecycle import ranks, restart, shapes, times
 from cardpool.lifecycle.draft import Draft
-from cardpool.names import Condition, Reason
+from cardpool.names import Attribution, Condition, Reason
 
 
 def options(draft: Draft) -> tuple[Option, ...]:
@@ -52,7 +52,9 @@ def ask(draft: Draft, priority: int) -> None:
             excluded[item.node] = item.reason
             draft.again(until or None)
     previous = restart.previous_nodes(draft)
-    repair = bool(previous) and draft.status.last_fault is not None
+    fault = draft.status.last_fault
+    repair = bool(previous) and fault is not None and fault.attribution is not Attribution.PREEMPTION
+    declared = draft.spec.expected_runtime_seconds
     draft.gang = Gang(
         key=draft.job.key,
         uid=draft.job.uid,
@@ -64,6 +66,9 @@ def ask(draft: Draft, priority: int) -> None:
         excluded=excluded,
         repair=repair,
         asked_first=draft.job.key in draft.around.world.first,
+        team=draft.team,
+        queued=times.epoch(draft.status.queued_time),
+        runtime=float(declared) if declared is not None else None,
     )
 
 
@@ -78,6 +83,10 @@ def _no_profile(draft: Draft) -> None:
 
 def waits(draft: Draft, refusal: Refusal) -> None:
     """Keep the planner's reason where people look; an Event only when the reason changes."""
+    if refusal.reason is Reason.QUOTA_EXCEEDED:
+        draft.board.put(Condition.QUOTA_RESERVED, False, refusal.reason, refusal.message)
+    elif draft.board.reason(Condition.QUOTA_RESERVED) == Reason.QUOTA_EXCEEDED:
+        draft.board.put(Condition.QUOTA_RESERVED, None, Reason.PENDING, "quota does not stand in the way any more")
     moved = draft.board.reason(Condition.PODS_SCHEDULED) != refusal.reason
     draft.board.put(Condition.PODS_SCHEDULED, False, refusal.reason, refusal.message)
     if moved:

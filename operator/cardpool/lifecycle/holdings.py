@@ -1,0 +1,136 @@
+"""What each job holds, as the planner weighs it: the cards of its placement, or of pods that are still going.
+
+A record is kept as long as what it was made of stands, so a cycle costs what changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cardpool.domain.gangs import Running
+from cardpool.domain.world import PodRecord
+from cardpool.lifecycle import ranks, shapes, times
+from cardpool.lifecycle.draft import Draft
+from cardpool.names import Attribution, Condition
+
+Pods = tuple[tuple[str, int, Mapping[str, int]], ...]
+
+
+@dataclass(slots=True)
+class Holdings:
+    """Per job UID the pods of its placement with what they were made of, and the record of the last cycle."""
+
+    pods: dict[str, tuple[object, object, frozenset[int], Pods]] = field(default_factory=dict)
+    known: dict[str, Running] = field(default_factory=dict)
+
+    def forget(self, uids: set[str]) -> None:
+        """Keep only these jobs."""
+        for kept in (self.pods, self.known):
+            for uid in kept.keys() - uids:
+                del kept[uid]
+
+    def judge(self, draft: Draft, team: str, priority: int) -> Running | None:
+        """What the job holds now, None where it holds nothing."""
+        uid = draft.job.uid
+        found = self._running(draft, team, priority)
+        if found is None:
+            self.known.pop(uid, None)
+        else:
+            self.known[uid] = found
+        return found
+
+    def _running(self, draft: Draft, team: str, priority: int) -> Running | None:
+        place = draft.placement
+        ended = draft.status.completion_time is not None
+        if place is not None and not ended and not draft.spec.suspend:
+            return self._placed(draft, team, priority)
+        pods, fault = _going(draft), draft.status.last_fault
+        preempted = fault is not None and fault.attribution is Attribution.PREEMPTION and not ended
+        returns = draft.board.holds(Condition.RESTARTING) and not draft.status.bind_failures
+        claim = 0 if ended or preempted or draft.gang is not None or not returns else _last_cards(draft)
+        if not pods and not claim:
+            return None
+        return Running(
+            key=draft.job.key,
+            uid=draft.job.uid,
+            team=team,
+            priority=priority,
+            profile=_last_profile(draft),
+            pods=pods,
+            started=times.epoch(draft.status.start_time),
+            leaving=True,
+            preempted=preempted,
+            exclusive=shapes.topology_request(draft.spec.topology).exclusive,
+            claim=claim,
+        )
+
+    def _placed(self, draft: Draft, team: str, priority: int) -> Running:
+        begun = draft.marks.running
+        runtime = draft.spec.expected_runtime_seconds
+        checkpoint = draft.status.checkpoint
+        started = times.epoch(begun) if begun is not None else draft.now
+        place = draft.placement
+        since = times.epoch(begun or (place.time if place is not None else None))
+        return Running(
+            key=draft.job.key,
+            uid=draft.job.uid,
+            team=team,
+            priority=priority,
+            profile=draft.profile,
+            pods=self._pods(draft),
+            started=started,
+            checkpoint=times.epoch(checkpoint.time) if checkpoint is not None else 0.0,
+            ends=since + runtime if runtime is not None else None,
+            exclusive=shapes.topology_request(draft.spec.topology).exclusive,
+        )
+
+    def _pods(self, draft: Draft) -> Pods:
+        """The placement's pods that have not done their work."""
+        place, uid = draft.placement, draft.job.uid
+        if place is None:
+            return ()
+        done = draft.succeeded | {rank for rank, pod in draft.live.items() if pod.phase == "Succeeded"}
+        kept = self.pods.get(uid)
+        if kept is not None and kept[0] is place and kept[1] is draft.spec and kept[2] == done:
+            return kept[3]
+        need = {
+            group.name: (
+                ranks.cards_per_pod(group, draft.profile),
+                shapes.group_shape(group, draft.profile, tolerate_pool=False).requests,
+            )
+            for group in draft.spec.groups
+        }
+        wanted = [(node, segment.group) for segment in place.segments for node in segment.nodes]
+        pods = tuple((node, *need[group]) for rank, (node, group) in enumerate(wanted) if rank not in done)
+        self.pods[uid] = (place, draft.spec, frozenset(done), pods)
+        return pods
+
+
+def _going(draft: Draft) -> Pods:
+    """Pods that still hold their node though their attempt, or the job, is over."""
+    pool = draft.around.pool
+    if pool is None:
+        return ()
+    return tuple(_held(pod, pool.resources(pod.node)) for pod in (*draft.live.values(), *draft.old) if _holds(pod))
+
+
+def _holds(pod: PodRecord) -> bool:
+    return bool(pod.node) and not pod.finished
+
+
+def _held(pod: PodRecord, resource: str) -> tuple[str, int, Mapping[str, int]]:
+    rest = {name: amount for name, amount in pod.requests.items() if name != resource}
+    return pod.node, pod.requests.get(resource, 0), rest
+
+
+def _last_cards(draft: Draft) -> int:
+    """Cards that the gang will want again."""
+    profile = _last_profile(draft)
+    return sum(ranks.cards_per_pod(group, profile) * ranks.replicas(group, profile) for group in draft.spec.groups)
+
+
+def _last_profile(draft: Draft) -> str:
+    """The profile of the placement that was given up; a placement of an earlier attempt is a memory."""
+    place = draft.status.placement
+    return (place.segments[0].profile or "") if place is not None and place.segments else ""

@@ -61,7 +61,7 @@ def up(ctx: Context) -> None:
     restarted: dict[str, dt.datetime] = {}
     for node in real_layout.NODES:
         if real_node.start(ctx, network, node, template):
-            restarted[node.name] = dt.datetime.now(dt.UTC)
+            restarted[node.name] = dt.datetime.now(dt.UTC).replace(microsecond=0)
         new = real_images.load(store, images, real_node.ctr(ctx, node))
         if new:
             print(f"{node.name}: imported {', '.join(image.name for image in new)}", flush=True)
@@ -125,6 +125,6 @@ async def _wait(ctx: Context, restarted: dict[str, dt.datetime]) -> None:
 
 
 def _said(status: rest.JSON) -> dt.datetime:
-    """When kubelet last wrote the node's status; until it writes, the cards in it are its predecessor's."""
+    """The second in which kubelet last wrote the node's status; until it writes, the cards are its predecessor's."""
     ready = next(one for one in status["conditions"] if one["type"] == "Ready")
     return dt.datetime.fromisoformat(ready["lastHeartbeatTime"])

@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,8 @@ def start(ctx: Context, network: Network, node: RealNode, template: Path) -> boo
         ctx.processes.ensure(name, words, environment)
         ctx.processes.wait(name, (folder / "run" / "containerd.sock").exists, START_SECONDS)
     known = (folder / "kubelet" / "pki").exists()
+    if known and ctx.processes.find(f"kubelet-{node.name}") is None:
+        time.sleep(1 - time.time() % 1)  # a status is dated in whole seconds: the next kubelet's date shall be another
     config = ctx.write_kubeconfig(f"system:node:{node.name}", ("system:nodes",))
     kubelet = [
         *inside(ctx, node),

@@ -181,7 +181,8 @@ def _remove_old(draft: Draft) -> None:
     for pod in (*draft.old, *draft.resolvers):
         draft.delete(pod)
     text = f"{len(draft.old)} pods of the attempt before are still there"
-    draft.board.put(Condition.PODS_SCHEDULED, False, Reason.WAITING_FOR_OLD_PODS, text)
+    if draft.status.retry_after is None:  # else the reason of the attempt that was taken back stays readable
+        draft.board.put(Condition.PODS_SCHEDULED, False, Reason.WAITING_FOR_OLD_PODS, text)
     stuck = _stuck_on_dead_node(draft)
     if stuck is None:
         return

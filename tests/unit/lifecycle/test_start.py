@@ -116,6 +116,23 @@ def test_refused_pod_takes_the_whole_attempt_back() -> None:
     assert cluster.jobs[key].status.phase == "Running"
 
 
+def test_refusal_stays_readable_while_pods_go_and_backoff_runs() -> None:
+    """The API server's words are in the condition from the refusal to the next try."""
+    cluster = SimCluster(refuses=lambda name: "exceeded quota" if name.endswith("-1") else "", goes=lambda _pod: False)
+    key = cluster.submit("a", job_spec(3))
+    for _ in range(4):
+        cluster.step(0.1)
+    assert cluster.condition(key, "PodsScheduled") == ("False", "PodRefused")
+
+    cluster.goes = lambda _pod: True
+    for _ in range(4):
+        cluster.step(0.1)
+
+    assert cluster.condition(key, "PodsScheduled") == ("False", "PodRefused")
+    message = next(item.message for item in cluster.jobs[key].status.conditions if item.type == "PodsScheduled")
+    assert "exceeded quota" in message
+
+
 def test_foreign_pod_under_a_rank_name() -> None:
     """Somebody's pod has the name of rank 1: NameTaken, nothing left, a start once it is gone."""
     cluster = SimCluster()

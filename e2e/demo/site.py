@@ -79,7 +79,7 @@ def own(name: str, say: Callable[[str], None], *, fake: bool) -> Site:
     profiles = ("fake",) if missing else PROFILES
     ctx = lifecycle.up(name, Settings(profiles=profiles), say)
     asyncio.run(_fake_nodes(ctx, say))
-    return _of(ctx, fake=bool(missing), ours=True)
+    return of(ctx, fake=bool(missing), ours=True)
 
 
 def current(say: Callable[[str], None], values: tuple[str, ...]) -> Site:
@@ -93,12 +93,13 @@ def current(say: Callable[[str], None], values: tuple[str, ...]) -> Site:
         if ctx is not None:
             say(f"the current KUBECONFIG is this checkout's cluster {ctx.name}")
             settings = Settings.load(ctx.state)
-            return _of(ctx, fake=settings is None or "real" not in settings.profiles, ours=False)
+            return of(ctx, fake=settings is None or "real" not in settings.profiles, ours=False)
     say("the current KUBECONFIG is somebody's cluster: no card is broken there")
     return Site(Kind.FOREIGN, kubeconfig, binaries.ensure(["helm", "kubectl"]), values=values)
 
 
-def _of(ctx: Context, *, fake: bool, ours: bool) -> Site:
+def of(ctx: Context, *, fake: bool, ours: bool) -> Site:
+    """A cluster of this checkout; ``ours`` where whoever asks may clear the table first."""
     # Fake nodes run nothing: there the operator runs beside the cluster, and the chart's own pod stays unplaced.
     where = "cardpool\\.dev/demo=no-such-node" if fake else "example\\.com/zone=z-real"
     values = ("--set", "image.tag=dev", "--set", f"nodeSelector.{where}")

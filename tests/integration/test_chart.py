@@ -116,8 +116,7 @@ async def test_a_fresh_install_has_all_the_rights_it_needs(cluster: Context, kub
     try:
         await kube.create(builders.pool("chart", vendors=("nvidia", "acme")))
         await kube.create(builders.job("gang", "default", "chart", pods=2, cards=8, ttlSecondsAfterFinished=1))
-        for index in (0, 1):
-            await kube.until_phase(f"gang-worker-{index}", "default", "Running")
+        await kube.until_true("TrainingJob", "gang", "default", "Running")
         for index in (0, 1):
             await kube.finish_pod(f"gang-worker-{index}", "default")
         await kube.until_gone("TrainingJob", "gang", "default", 30)

@@ -54,6 +54,18 @@ class Kube(rest.Client):
 
         return await rest.wait_for(look, seconds, f"pod {name} {phase}")
 
+    async def until_true(
+        self, kind: str, name: str, namespace: str | None, condition: str, seconds: float = WAIT_SECONDS
+    ) -> JSON:
+        """The object, once its condition is True."""
+
+        async def look() -> JSON | None:
+            found = await self.find(kind, name, namespace)
+            held = (found or {}).get("status", {}).get("conditions", [])
+            return found if any(one["type"] == condition and one["status"] == "True" for one in held) else None
+
+        return await rest.wait_for(look, seconds, f"{kind} {name} {condition}")
+
     async def until_gone(
         self, kind: str, name: str, namespace: str | None = None, seconds: float = WAIT_SECONDS
     ) -> None:

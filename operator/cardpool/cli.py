@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
+import msgspec
 import typer
 from rich.console import Console
 
@@ -114,6 +117,58 @@ def explain(
 
 
 @cli.command()
+def plan(
+    files: Annotated[
+        list[str] | None, typer.Option("--filename", "-f", help="File or folder of manifests, - for standard input.")
+    ] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE_OR_DIR]...", help="More of them.")] = None,
+    from_cluster: Annotated[
+        bool, typer.Option("--from-cluster", help="Read the cluster too; manifests stand for objects of their name.")
+    ] = False,
+    now: Annotated[str | None, typer.Option(help="Moment of the plan in RFC 3339; default the present.")] = None,
+    add_nodes: Annotated[
+        list[str] | None, typer.Option(help="What if: profile=N or node=N more nodes, copies of one that is there.")
+    ] = None,
+    lose: Annotated[list[str] | None, typer.Option(help="What if: this node or supernode falls silent.")] = None,
+    job: Annotated[list[str] | None, typer.Option(help="What if: these TrainingJobs too; told of first.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    output: Output = "table",
+) -> None:
+    """Say what one planning cycle over the whole queue would do, waits counted as over; nothing is written."""
+    from cardpool.planning import asking, live, tables  # noqa: PLC0415 (numpy takes its time: only this command pays)
+
+    places = [*(files or ()), *(more or ())]
+    moment = _or_exit(lambda: _moment(now), wrong=errors.InputError)
+    if not (places or job or from_cluster):
+        print("cardpool: nothing to plan: give -f FILE_OR_DIR or --from-cluster", file=sys.stderr)
+        raise typer.Exit(2)
+    listed = _with_client(lambda api, _: live.read(api), kubeconfig, context) if from_cluster else None
+    question = asking.Question(moment, places, listed, add_nodes or (), lose or (), job or ())
+    reply = _or_exit(lambda: asking.ask(question), wrong=errors.InputError)
+    for note in reply.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if output == "json":
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(tables.as_json(reply)), indent=2) + b"\n")
+        return
+    for table in tables.tables(reply):
+        _console().print(table)
+
+
+def _moment(text: str | None) -> float:
+    """Epoch seconds of an RFC 3339 time, the present for None; InputError where it is none."""
+    if text is None:
+        return time.time()
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise errors.InputError(f"--now {text}: give a time such as 2026-01-01T00:00:00Z")
+    return found.timestamp()
+
+
+@cli.command()
 def top(kubeconfig: Kubeconfig = None, context: Context = None, output: Output = "table") -> None:
     """Show pools, supernodes and unfinished jobs."""
 
@@ -129,11 +184,11 @@ def top(kubeconfig: Kubeconfig = None, context: Context = None, output: Output =
 
 
 def _with_client(
-    read: Callable[[kube_client.Client, str], Coroutine[Any, Any, dict[str, Any]]],
+    read: Callable[[kube_client.Client, str], Coroutine[Any, Any, T]],
     kubeconfig: str | None,
     context: str | None,
-) -> dict[str, Any]:
-    async def inside() -> dict[str, Any]:
+) -> T:
+    async def inside() -> T:
         credentials = await auth.load(kubeconfig, context)
         async with kube_client.Client(credentials) as api:
             return await read(api, credentials.namespace)
@@ -141,11 +196,11 @@ def _with_client(
     return _or_exit(lambda: asyncio.run(inside()))
 
 
-def _or_exit(work: Callable[[], T]) -> T:
-    """The work's result; an expected error is one line on stderr and an exit code."""
+def _or_exit(work: Callable[[], T], wrong: type[errors.CardpoolError] = errors.SettingsError) -> T:
+    """The work's result; an expected error is one line on stderr and an exit code, 2 for ``wrong`` use."""
     try:
         return work()
-    except errors.SettingsError as error:
+    except (errors.SettingsError, wrong) as error:
         print(f"cardpool: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     except errors.CardpoolError as error:

@@ -1,0 +1,254 @@
+"""The plan as it is told: a decision for each job, and what it costs others.
+
+Made from the study of a world at rest. The order of jobs is that in which room is given: who holds it, who is asked
+in the queue's order, who waits for something else, who is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+from cardpool.domain.gangs import Placement, Refusal
+from cardpool.domain.world import JobRecord
+from cardpool.lifecycle import conditions, times
+from cardpool.lifecycle.draft import Draft
+from cardpool.lifecycle.membership import Membership
+from cardpool.names import OPERATOR, Condition, Reason
+from cardpool.planning.patience import Rest
+
+
+class Decision(StrEnum):
+    """What becomes of a job in this cycle."""
+
+    PLACE = "Place"
+    KEEP = "Keep"
+    PREEMPT = "Preempt"
+    WAIT = "Wait"
+    REJECT = "Reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One pod and its node."""
+
+    group: str
+    index: int
+    rank: int
+    node: str
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobAnswer:
+    """One job's decision; ``position`` counts those that wait in a pool's queue (0: not asked)."""
+
+    namespace: str
+    name: str
+    decision: Decision
+    pods: tuple[Seat, ...] = ()
+    reason: str = ""
+    message: str = ""
+    position: int = 0
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """A running gang that has to go, whole, and for whom (``namespace/name``)."""
+
+    namespace: str
+    name: str
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Nodes held for a gang that waits; the start is in RFC 3339, empty where nothing is known."""
+
+    namespace: str
+    name: str
+    nodes: tuple[str, ...]
+    expected_start: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCards:
+    """A pool's cards before anything of this plan is placed."""
+
+    name: str
+    total: int
+    healthy: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One planning cycle; ``homes`` names the supernode of each node of a pool."""
+
+    jobs: tuple[JobAnswer, ...]
+    evictions: tuple[Eviction, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+    pools: tuple[PoolCards, ...] = ()
+    homes: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Segment(Protocol):
+    """A run of pods, in the planner's answer or in a status."""
+
+    @property
+    def group(self) -> str: ...
+    @property
+    def from_index(self) -> int: ...
+    @property
+    def profile(self) -> str | None: ...
+    @property
+    def nodes(self) -> tuple[str, ...]: ...
+
+
+# Where the planner's own reasons mean that the spec cannot be met as it is written: the field at fault.
+_REJECTED: Final[Mapping[str, str]] = {
+    Reason.UNKNOWN_PROFILE: "spec.accept",
+    Reason.UNKNOWN_LEVEL: "spec.topology",
+    Reason.INVALID_SPEC: "spec.topology.blocks",
+    Reason.NO_VARIANT: "spec.groups[].variants",
+    Reason.NOT_IMPLEMENTED: "spec",
+}
+
+
+def answers(rest: Rest, ended: frozenset[str]) -> Plan:
+    """The plan; ``ended`` are the jobs that had ended before and are not told of."""
+    study, world = rest.study, rest.world
+    results = [result for _, result in sorted(study.answers.items())]
+    placements = {item.gang: item for result in results for item in result.placements}
+    preempting = {item.gang: item for result in results for item in result.preempting}
+    refusals = {item.gang: item for result in results for item in result.refusals}
+    told: dict[str, JobAnswer] = {}
+    for key, job in sorted(world.jobs.items()):
+        if job.deleting or key in ended:
+            continue
+        draft = study.drafts.get(key)
+        if draft is None or job.spec is None:
+            told[key] = _unjudged(job)
+        elif key in placements:
+            told[key] = _placed(draft, placements[key], rest)
+        elif key in preempting:
+            told[key] = _preempts(draft, preempting[key], refusals.get(key), study.place)
+        elif key in refusals:
+            told[key] = _refused(draft, refusals[key])
+        else:
+            told[key] = _standing(draft, study.place)
+    queue = [*placements, *refusals]
+    evictions = tuple(
+        Eviction(*_names(item.gang), item.reason.value, item.by) for result in results for item in result.evictions
+    )
+    reservations = tuple(
+        Reservation(*_names(item.gang), item.nodes, _time(item.start))
+        for result in results
+        for item in result.reservations
+    )
+    pools = tuple(
+        PoolCards(name, total.counts["total"], total.counts["healthy"], total.counts["free"])
+        for name, total in sorted(study.totals.items())
+    )
+    homes = {name: member.supernode for name, member in study.place.members.items()}
+    return Plan(tuple(_ordered(told, queue)), evictions, reservations, pools, homes)
+
+
+def _ordered(told: Mapping[str, JobAnswer], queue: Iterable[str]) -> list[JobAnswer]:
+    asked = {key: number for number, key in enumerate(queue)}
+    rank = {Decision.KEEP: 0, Decision.REJECT: 3}
+
+    def order(item: JobAnswer) -> tuple[int, int, str]:
+        number = asked.get(item.key, -1)
+        return rank.get(item.decision, 1 if number >= 0 else 2), number, item.key
+
+    return sorted(told.values(), key=order)
+
+
+def _unjudged(job: JobRecord) -> JobAnswer:
+    """A job that does not parse, or that somebody else runs."""
+    if job.spec is None:
+        return JobAnswer(job.namespace, job.name, Decision.REJECT, (), Reason.INVALID_SPEC, job.invalid)
+    text = f"spec.managedBy is {job.spec.managed_by}, not {OPERATOR}: cardpool leaves the job alone"
+    return JobAnswer(job.namespace, job.name, Decision.WAIT, (), Reason.MANAGED_ELSEWHERE, text)
+
+
+def _placed(draft: Draft, placement: Placement, rest: Rest) -> JobAnswer:
+    job, fault = draft.job, draft.status.last_fault
+    reason = message = ""
+    if job.key in rest.struck:
+        reason = fault.reason if fault is not None else Reason.EXCLUDED.value
+        message = f"starts again: {fault.message}" if fault is not None else "starts again on other nodes"
+    pods = tuple(_seats(placement.segments, rest.study.place))
+    return JobAnswer(job.namespace, job.name, Decision.PLACE, pods, reason, message)
+
+
+def _preempts(draft: Draft, placement: Placement, refusal: Refusal | None, place: Membership) -> JobAnswer:
+    """The places that the job gets once the evictions are done."""
+    reason, message, position = Reason.WAITING_FOR_PREEMPTION.value, "", 0
+    if refusal is not None:
+        reason, message, position = refusal.reason.value, refusal.message, refusal.position
+    pods = tuple(_seats(placement.segments, place))
+    return JobAnswer(draft.job.namespace, draft.job.name, Decision.PREEMPT, pods, reason, message, position)
+
+
+def _refused(draft: Draft, refusal: Refusal) -> JobAnswer:
+    job = draft.job
+    field_ = _REJECTED.get(refusal.reason)
+    if field_ is not None:
+        return JobAnswer(
+            job.namespace, job.name, Decision.REJECT, (), refusal.reason.value, f"{field_}: {refusal.message}"
+        )
+    return JobAnswer(
+        job.namespace, job.name, Decision.WAIT, (), refusal.reason.value, refusal.message, refusal.position
+    )
+
+
+def _standing(draft: Draft, place: Membership) -> JobAnswer:
+    """A job that the planner was not asked for: it runs, is refused, or waits for something of its own."""
+    job, board = draft.job, draft.board.result()
+    if draft.status.completion_time is not None:
+        return _said(job, board, Condition.SUCCEEDED, Decision.WAIT)
+    if draft.placement is not None:
+        return JobAnswer(job.namespace, job.name, Decision.KEEP, tuple(_seats(draft.placement.segments, place)))
+    if draft.board.reason(Condition.ACCEPTED) and not draft.board.holds(Condition.ACCEPTED):
+        return _said(job, board, Condition.ACCEPTED, Decision.REJECT)
+    reason = draft.board.reason(Condition.PODS_SCHEDULED)
+    told = _said(job, board, Condition.PODS_SCHEDULED, Decision.REJECT if reason in _REJECTED else Decision.WAIT)
+    if told.decision is Decision.REJECT:
+        text = f"{_REJECTED[reason]}: {told.message}"
+        return JobAnswer(told.namespace, told.name, told.decision, (), told.reason, text)
+    return told
+
+
+def _said(job: JobRecord, board: Iterable[Any], kind: Condition, decision: Decision) -> JobAnswer:
+    condition = conditions.find(board, kind)
+    reason, message = (condition.reason, condition.message) if condition is not None else (Reason.PENDING.value, "")
+    return JobAnswer(job.namespace, job.name, decision, (), reason, message)
+
+
+def _names(key: str) -> tuple[str, str]:
+    namespace, _, name = key.rpartition("/")
+    return namespace, name
+
+
+def _time(epoch: float | None) -> str:
+    return times.at(epoch).strftime("%Y-%m-%dT%H:%M:%SZ") if epoch is not None else ""
+
+
+def _seats(segments: Iterable[_Segment], place: Membership) -> Iterator[Seat]:
+    """Every pod in rank order; a status that names no profile is told by the node."""
+    rank = 0
+    for segment in segments:
+        for at, node in enumerate(segment.nodes):
+            profile = segment.profile or (place.members[node].profile if node in place.members else "")
+            yield Seat(segment.group, segment.from_index + at, rank, node, profile)
+            rank += 1

@@ -1,0 +1,189 @@
+"""Files of manifests as a stream of single objects, each still raw JSON with the place it came from.
+
+JSON is only cut into objects here, never built as Python values; YAML is turned into the same bytes. So there is one
+way of decoding behind this module, and a million cards in JSON cost seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from cardpool import errors
+from cardpool.kube import wire
+
+SUFFIXES: Final = (".yaml", ".yml", ".json")
+STDIN: Final = "-"
+_BOM: Final = b"\xef\xbb\xbf"
+_JSON_START: Final = re.compile(rb"\s*[{\[]")
+_PATH: Final = re.compile(r"^(?P<text>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_SPACE: Final = re.compile(r"\s*")
+
+
+class Head(wire.Struct):
+    """What tells one object from a list of them."""
+
+    kind: str = ""
+    api_version: str = ""
+    items: list[msgspec.Raw] | None = None
+
+
+_HEAD: Final = msgspec.json.Decoder(Head)
+_RAWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One object: ``number`` counts the file's documents from 1, ``item`` those inside a list (0: no list)."""
+
+    source: str
+    number: int
+    item: int
+    kind: str
+    api: str
+    raw: bytes | msgspec.Raw
+
+    def where(self) -> str:
+        """File, document and item, for people."""
+        return _where(self.source, self.number, self.item)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml where it is there
+    """Times stay text, as in JSON."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read(places: Iterable[str]) -> Iterator[Document]:
+    """The objects of these files and folders (``-``: standard input) in order; InputError says where one is wrong."""
+    for name, path in _files(places):
+        try:
+            data = sys.stdin.buffer.read() if path is None else path.read_bytes()
+        except OSError as error:
+            raise errors.InputError(f"{name}: cannot be read: {error.strerror or error}") from None
+        for number, head, raw in _documents(name, data.removeprefix(_BOM)):
+            yield from _unfold(name, number, head, raw)
+
+
+def told(error: Exception) -> str:
+    """A decoding error with the field in front: ``metadata.labels: Expected …``."""
+    found = _PATH.match(str(error))
+    path = found["path"] if found else None
+    return f"{path}: {found['text']}" if found and path else str(error)
+
+
+def _files(places: Iterable[str]) -> Iterator[tuple[str, Path | None]]:
+    """Name and path of each file once; those of a folder and the folders in it by name."""
+    seen: set[Path] = set()
+    for place in places:
+        if place == STDIN:
+            yield "standard input", None
+            continue
+        path = Path(place)
+        found = [path]
+        if path.is_dir():
+            found = sorted(one for one in path.rglob("*") if one.suffix in SUFFIXES and one.is_file())
+            if not found:
+                raise errors.InputError(f"{place}: the folder has no file *{', *'.join(SUFFIXES)}")
+        for one in found:
+            if one.resolve() not in seen:
+                seen.add(one.resolve())
+                yield str(one), one
+
+
+def _documents(name: str, data: bytes) -> Iterator[tuple[int, Head, bytes | msgspec.Raw]]:
+    if _JSON_START.match(data):
+        found = _json(data)
+        if found is not None:
+            yield from ((number, *one) for number, one in enumerate(found, 1))
+            return
+    yield from _yaml(name, data)
+
+
+def _json(data: bytes) -> list[tuple[Head, bytes | msgspec.Raw]] | None:
+    """The objects of a JSON text: one, an array of them, or one after the other; None where it is no JSON."""
+    try:
+        if data.lstrip()[:1] == b"[":
+            return [(_HEAD.decode(raw), raw) for raw in _RAWS.decode(data)]
+        return [(_HEAD.decode(data), data)]
+    except msgspec.DecodeError:
+        return _one_after_the_other(data)
+
+
+def _one_after_the_other(data: bytes) -> list[tuple[Head, bytes | msgspec.Raw]] | None:
+    decoder, found = json.JSONDecoder(), list[tuple[Head, bytes | msgspec.Raw]]()
+    try:
+        text = data.decode()
+        at = _skip(text, 0)
+        while at < len(text):
+            _, end = decoder.raw_decode(text, at)
+            raw = text[at:end].encode()
+            found.append((_HEAD.decode(raw), raw))
+            at = _skip(text, end)
+    except ValueError:
+        return None
+    return found
+
+
+def _skip(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return space.end() if space is not None else at
+
+
+def _yaml(name: str, data: bytes) -> Iterator[tuple[int, Head, bytes]]:
+    stream: Iterator[Any] = iter(yaml.load_all(data, Loader=_Loader))
+    number = 0
+    while True:
+        number += 1
+        try:
+            value = next(stream)
+        except StopIteration:
+            return
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            text = " ".join(str(error).split())
+            raise errors.InputError(f"{_where(name, number, 0)}: is no YAML: {text[:300]}") from None
+        if value is None:
+            continue
+        if not isinstance(value, dict):
+            raise errors.InputError(f"{_where(name, number, 0)}: is {type(value).__name__}, not an object with a kind")
+        try:
+            raw = msgspec.json.encode(value)
+            head = _HEAD.decode(raw)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise errors.InputError(f"{_where(name, number, 0)}: {told(error)}") from None
+        yield number, head, raw
+
+
+def _unfold(
+    source: str, number: int, head: Head, raw: bytes | msgspec.Raw, item: int = 0, kind: str = "", api: str = ""
+) -> Iterator[Document]:
+    """The object itself, or the objects of a list; those of a typed list need not say their kind again."""
+    kind, api = head.kind or kind, head.api_version or api
+    if not kind:
+        raise errors.InputError(f"{_where(source, number, item)}: kind: is missing")
+    if not kind.endswith("List"):
+        yield Document(source, number, item, kind, api, raw)
+        return
+    typed = kind.removesuffix("List")
+    for at, inner in enumerate(head.items or (), 1):
+        try:
+            inside = _HEAD.decode(inner)
+        except msgspec.DecodeError as error:
+            raise errors.InputError(f"{_where(source, number, at)}: {told(error)}") from None
+        yield from _unfold(source, number, inside, inner, at, typed, api if typed else "")
+
+
+def _where(source: str, number: int, item: int) -> str:
+    return f"{source}, document {number}{f', item {item}' if item else ''}"

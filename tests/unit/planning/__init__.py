@@ -1,0 +1,1 @@
+"""Tests of `cardpool plan` on manifests."""

@@ -169,6 +169,7 @@ async def test_the_plug_in_registers_again_with_a_restarted_kubelet(
     real_cluster.processes.stop("kubelet-real-0")
     await asyncio.to_thread(lifecycle.up, real_cluster.name, Settings(profiles=("real",)))
 
+    await realpods.until_in_service(kube, node.name, namespace)
     script = f"import os\n{realpods.ANSWER}(os.environ['HYGON_VISIBLE_DEVICES'])"
     await kube.create(realpods.pod("after", namespace, node=node.name, script=script, cards={DCU: 8}))
     given = await realpods.answer(kube, "after", namespace)
@@ -206,6 +207,7 @@ async def test_a_node_whose_containerd_was_killed_comes_back(real_cluster: Conte
     os.kill(daemon.pid, signal.SIGKILL)
     await asyncio.to_thread(lifecycle.up, real_cluster.name, Settings(profiles=("real",)))
 
+    await realpods.until_in_service(kube, node.name, namespace)
     script = f"import os\n{realpods.ANSWER}(os.environ['ASCEND_VISIBLE_DEVICES'])"
     await kube.create(realpods.pod("after", namespace, node=node.name, script=script, cards={node.resource: 8}))
     assert sorted((await realpods.answer(kube, "after", namespace)).split(",")) == cards.names(node)

@@ -82,6 +82,16 @@ async def answer(kube: Kube, name: str, namespace: str, seconds: float = START_S
     return message
 
 
+async def until_in_service(kube: Kube, node: str, namespace: str) -> None:
+    """Return when the node's kubelet ran a pod.
+
+    A kubelet that starts again counts cards of pods long gone as taken until it has its first list of pods from the
+    API, and refuses what is in that very list.
+    """
+    await kube.create(pod("in-service", namespace, node=node, script="pass"))
+    await answer(kube, "in-service", namespace)
+
+
 async def cards_of(kube: Kube, name: str, namespace: str) -> dict[str, str]:
     """The health of each card that the pod holds, as kubelet reports it."""
     found = await kube.get("Pod", name, namespace)

@@ -94,7 +94,8 @@ class Inventory:
     ``profile[n]`` indexes ``profiles`` (-1 = none). ``domains[p]`` is an int32 array (N, L) of domain ids of profile
     p's tree; ids are dense per level, in path order, and -1 where a label is missing or the node is of another profile.
     ``domain_names[p][l]`` gives the path of each id. ``supernode[n]`` indexes ``supernodes`` (-1 = none).
-    ``spare[n]`` marks nodes withheld from new gangs, ``busy[n]`` nodes with a card in use. ``layouts[p]`` is the path
+    ``debt[n]`` is what a node lacks of each resource for the pods that it has already, where it lost some: freed room
+    pays it first. ``spare[n]`` marks nodes withheld from new gangs, ``busy[n]`` nodes with a card in use. ``layouts[p]`` is the path
     order of profile p.
     """
 
@@ -105,6 +106,7 @@ class Inventory:
     resources: tuple[str, ...]
     capacity: NDArray[np.int64]
     free: NDArray[np.int64]
+    debt: NDArray[np.int64]
     cause: NDArray[np.int8]
     profiles: tuple[str, ...]
     profile: NDArray[np.int16]

@@ -20,6 +20,7 @@ from cardpool.engine import domains
 
 CARDS_NAME = "cards"
 PODS_NAME = "pods"
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def build_inventory(rows: Iterable[NodeRow], profiles: tuple[str, ...], trees: t
     supernodes = tuple(sorted({row.supernode for row in ordered} - {""}))
     place = {name: position for position, name in enumerate(supernodes)}
     resources = _resources(ordered)
-    capacity, free = _amounts(ordered, resources)
+    capacity, free, debt = _amounts(ordered, resources)
     parts = [domains.lay_out(tree, np.flatnonzero(profile == p), names, labels) for p, tree in enumerate(trees)]
     return Inventory(
         names=names,
@@ -71,6 +72,7 @@ def build_inventory(rows: Iterable[NodeRow], profiles: tuple[str, ...], trees: t
         resources=resources,
         capacity=capacity,
         free=free,
+        debt=debt,
         cause=cause,
         profiles=profiles,
         profile=profile,
@@ -98,10 +100,10 @@ def update_rows(inventory: Inventory, rows: Sequence[NodeRow]) -> Inventory | No
     known = set(inventory.resources)
     if any(not known.issuperset(row.capacity) for row in rows):
         return None
-    capacity, free = inventory.capacity.copy(), inventory.free.copy()
+    capacity, free, debt = inventory.capacity.copy(), inventory.free.copy(), inventory.debt.copy()
     cause, spare, busy = inventory.cause.copy(), inventory.spare.copy(), inventory.busy.copy()
     at = np.array(where, np.intp)
-    capacity[at], free[at] = _amounts(rows, inventory.resources)
+    capacity[at], free[at], debt[at] = _amounts(rows, inventory.resources)
     cause[at] = [_cause(inventory, position, row) for position, row in zip(where, rows, strict=True)]
     spare[at] = [row.spare for row in rows]
     busy[at] = [row.used_cards > 0 for row in rows]
@@ -112,7 +114,15 @@ def update_rows(inventory: Inventory, rows: Sequence[NodeRow]) -> Inventory | No
             changed[position] = row.taints
         taints, memo = tuple(changed), Memo(chosen=memo.chosen)
     return dataclasses.replace(
-        inventory, capacity=capacity, free=free, cause=cause, spare=spare, busy=busy, taints=taints, memo=memo
+        inventory,
+        capacity=capacity,
+        free=free,
+        debt=debt,
+        cause=cause,
+        spare=spare,
+        busy=busy,
+        taints=taints,
+        memo=memo,
     )
 
 
@@ -124,8 +134,8 @@ def _resources(rows: Sequence[NodeRow]) -> tuple[str, ...]:
     return (CARDS_NAME, PODS_NAME, *sorted(found - {CARDS_NAME, PODS_NAME}))
 
 
-def _amounts(rows: Sequence[NodeRow], resources: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Capacity and free amounts, one row per node; what is over-used counts as nothing free."""
+def _amounts(rows: Sequence[NodeRow], resources: tuple[str, ...]) -> tuple[Ints, Ints, Ints]:
+    """Capacity, free amounts and what is over-used, one row per node."""
     size = len(rows)
     capacity = np.zeros((size, len(resources)), np.int64)
     free = np.zeros_like(capacity)
@@ -137,7 +147,8 @@ def _amounts(rows: Sequence[NodeRow], resources: tuple[str, ...]) -> tuple[NDArr
         capacity[:, column] = np.fromiter((row.capacity.get(resource, 0) for row in rows), np.int64, size)
         used = np.fromiter((row.used.get(resource, 0) for row in rows), np.int64, size)
         free[:, column] = capacity[:, column] - used
-    return capacity, np.maximum(free, 0, out=free)
+    debt = np.maximum(-free, 0)
+    return capacity, np.maximum(free, 0, out=free), debt
 
 
 def _same_place(inventory: Inventory, at: int, row: NodeRow) -> bool:

@@ -72,7 +72,8 @@ def resolve(tree: Tree, job: TopologyRequest, group: TopologyRequest | None = No
 
 def labelled(tree: Tree, job: TopologyRequest, group: TopologyRequest) -> tuple[int, ...]:
     """Every level that the job or the group demands: a node needs their labels."""
-    return tuple(sorted(resolve(tree, job).levels() | resolve(tree, TopologyRequest(), group).levels()))
+    own = {tree.names().index(job.exclusive)} if job.exclusive else set()
+    return tuple(sorted(resolve(tree, job).levels() | resolve(tree, TopologyRequest(), group).levels() | own))
 
 
 def _aligned(blocks: tuple[Block, ...], group: GroupShape, start: int) -> Fault | None:

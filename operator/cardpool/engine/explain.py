@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
-from cardpool.domain.gangs import Gang, GroupShape, Option, Refusal
+from cardpool.domain.gangs import Gang, GroupShape, Option, Refusal, Running
 from cardpool.domain.topology import TopologyRequest
 from cardpool.engine import bundle, demand, fit, pack, parts
 from cardpool.engine.attempt import Attempt
@@ -54,6 +55,37 @@ def behind_quota(gang: Gang, first: Gang) -> Refusal:
     """The gang may not take the quota that another of its team waits for."""
     message = _cut(f"behind {first.key}, for which the quota of team {first.team} is kept")
     return Refusal(gang.key, Reason.RESERVED_FOR_OTHER, message, want=gang.size())
+
+
+def kept_for(refusal: Refusal, first: Gang, start: float | None) -> Refusal:
+    """The gang would fit into room that another is to have."""
+    when = f" from {_moment(start)} on" if start is not None else ""
+    message = _cut(f"would fit, but the room is kept for {first.key}{when}; {refusal.message}")
+    return dataclasses.replace(refusal, reason=Reason.RESERVED_FOR_OTHER, message=message)
+
+
+def preempting(refusal: Refusal, going: Sequence[Running]) -> Refusal:
+    """The gang has its place as soon as others are gone."""
+    names = ", ".join(gang.key for gang in going[:_CAUSES_SHOWN])
+    cards = sum(gang.cards() for gang in going)
+    more = f" and {len(going) - _CAUSES_SHOWN} more" if len(going) > _CAUSES_SHOWN else ""
+    message = _cut(f"waits until {len(going)} gangs with {cards} cards are gone: {names}{more}; {refusal.message}")
+    return dataclasses.replace(refusal, reason=Reason.WAITING_FOR_PREEMPTION, message=message)
+
+
+def reserved(refusal: Refusal, nodes: int, start: float | None, waits_for: int) -> Refusal:
+    """The first in line: what is kept for it, and when it starts as far as anybody can know."""
+    if not waits_for:
+        when = f"{nodes} nodes are kept for it; those that hold them are going"
+    elif start is None:
+        when = f"{nodes} nodes are kept for it until {waits_for} gangs on them, not all with a known end, are gone"
+    else:
+        when = f"{nodes} nodes are kept for it from {_moment(start)} on, when {waits_for} gangs should have ended"
+    return dataclasses.replace(refusal, message=_cut(f"first in line: {when}; {refusal.message}"))
+
+
+def _moment(epoch: float) -> str:
+    return datetime.fromtimestamp(int(epoch), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def combined(refusals: Sequence[Refusal]) -> Refusal:

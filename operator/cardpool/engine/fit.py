@@ -21,6 +21,8 @@ from cardpool.engine.ground import Ground
 SPARE: Final = "kept as spare"
 SELECTOR: Final = "not matching node selector or affinity"
 AVOIDED: Final = "avoided"
+ALONE: Final = "in a domain that another job has for itself"
+SHARED: Final = "in a domain with other jobs"
 
 Exclusion = tuple[str, NDArray[np.bool_]]
 
@@ -91,6 +93,11 @@ def _exclusions(
     chosen = matching.chosen(ground.inventory, shape.nodes)
     if chosen is not None:
         found.append((SELECTOR, ~chosen[rows]))
+    if ground.closed.any():
+        found.append((ALONE, ground.closed > 0))
+    if gang.topology.exclusive and ground.held.any():
+        level = ground.inventory.trees[ground.profile].names().index(gang.topology.exclusive)
+        found.append((SHARED, ground.around(level, np.flatnonzero(ground.held))))
     if levels:
         missing = (ground.inventory.domains[ground.profile][rows][:, list(levels)] < 0).any(axis=1)
         if missing.any():

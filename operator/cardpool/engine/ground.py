@@ -5,6 +5,8 @@ Positions, not rows, count here: nodes stand in path order, so that every domain
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,9 +17,26 @@ Snapshot = tuple[NDArray[np.int64], NDArray[np.bool_]]
 
 
 class Ground:
-    """Free room of one profile; ``restore`` undoes what was taken since the ``snapshot``."""
+    """Free room of one profile; ``restore`` undoes what was taken since the ``snapshot``.
 
-    __slots__ = ("busy", "cause", "causes", "columns", "free", "inventory", "layout", "profile", "spare")
+    ``held`` counts pods of gangs, ``closed`` the gangs that have the domain of a position for themselves; both stay 0
+    in a cycle in which nobody wants that.
+    """
+
+    __slots__ = (
+        "busy",
+        "cause",
+        "causes",
+        "closed",
+        "columns",
+        "debt",
+        "free",
+        "held",
+        "inventory",
+        "layout",
+        "profile",
+        "spare",
+    )
 
     def __init__(self, inventory: Inventory, profile: int) -> None:
         self.inventory = inventory
@@ -30,6 +49,16 @@ class Ground:
         self.causes = tuple(int(cause) for cause in np.unique(self.cause) if cause)
         self.spare = inventory.spare[rows]
         self.busy = inventory.busy[rows]
+        self.debt = inventory.debt[rows]
+        self.held = np.zeros(len(rows), np.int64)
+        self.closed = np.zeros(len(rows), np.int64)
+
+    def copy(self) -> Ground:
+        """The same room, to try something on."""
+        other: Ground = copy.copy(self)
+        other.free, other.busy = self.free.copy(), self.busy.copy()
+        other.held, other.closed = self.held.copy(), self.closed.copy()
+        return other
 
     @property
     def size(self) -> int:
@@ -46,6 +75,13 @@ class Ground:
     def name(self, position: int) -> str:
         """The node's name."""
         return self.inventory.names[int(self.layout.rows[position])]
+
+    def around(self, level: int, positions: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Every position in the domains of a level that these positions are in."""
+        starts = self.layout.starts[level]
+        marked = np.zeros(len(starts) - 1, np.bool_)
+        marked[np.searchsorted(starts, positions, side="right") - 1] = True
+        return np.repeat(marked, np.diff(starts))
 
     def demand(self, shape: GroupShape) -> NDArray[np.int64] | None:
         """What one pod takes of each resource; None where it asks for one that no node has."""

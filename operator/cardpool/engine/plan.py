@@ -9,17 +9,30 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Iterable, Sequence
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 
-from cardpool.domain.gangs import Gang, GroupShape, Placement, PlanResult, Refusal, Running
+from cardpool.domain.gangs import (
+    Eviction,
+    Gang,
+    GroupShape,
+    Option,
+    Placement,
+    PlanResult,
+    Refusal,
+    Reservation,
+    Running,
+)
 from cardpool.domain.inventory import CARDS, Inventory
-from cardpool.domain.teams import Rules
-from cardpool.engine import explain, order, place, quota
+from cardpool.domain.teams import ALL, Reclaim, Rules
+from cardpool.engine import explain, future, order, outlook, preempt, quota
+from cardpool.engine.future import Room
 from cardpool.engine.ground import Ground
+from cardpool.engine.outlook import BLOCKING, Outlook
 from cardpool.names import Reason
 
-_BLOCKING = frozenset({Reason.INSUFFICIENT_CARDS, Reason.TOPOLOGY_UNFIT, Reason.EXCLUDED})
+_SEARCHES: Final = 64
 
 
 class Strategy(StrEnum):
@@ -42,65 +55,69 @@ def plan(
     """An answer for each gang, in the queue's order; ``now`` in seconds since the epoch.
 
     Strict: nobody passes a head that waits for room, nobody of its team one that waits for quota. BestEffort: later
-    gangs may pass. A head that can never be placed as it is written (unknown level or profile) blocks nobody.
+    gangs may pass. Backfill: they may where that does not delay the first of its profile that waits for room, and the
+    first of a team that has waited for quota beyond the pool's patience has the next of it. A head that can never be
+    placed as it is written (unknown level or profile) blocks nobody.
     """
-    return _Cycle(inventory, running, rules or Rules(), now, strategy).run(gangs)
+    return _Cycle(inventory, running, rules or Rules(), now, strategy).run(list(gangs))
 
 
 class _Cycle:
     """What one cycle has taken, and the refusals that still hold because nothing was taken since."""
-
-    __slots__ = ("blocked", "grounds", "head", "inventory", "ledger", "now", "refused", "rules", "running", "strategy")
 
     def __init__(
         self, inventory: Inventory, running: Sequence[Running], rules: Rules, now: float, strategy: str
     ) -> None:
         self.inventory, self.running, self.rules, self.now, self.strategy = inventory, running, rules, now, strategy
         self.ledger = quota.opened(rules, running)
-        self.grounds: dict[int, Ground] = {}
+        self.outlooks: dict[str, Outlook] = {}
+        self.tracked = any(gang.exclusive for gang in running)
         self.refused: dict[Hashable, Refusal] = {}
+        self.hopeless: set[Hashable] = set()
+        self.searches = 0
+        self.lowest: dict[str, int] = {}
+        for one in running:
+            self.lowest[one.team] = min(one.priority, self.lowest.get(one.team, one.priority))
         self.head: Gang | None = None
-        self.blocked: dict[str, Gang] = {}
+        self.blocked: dict[str, tuple[Gang, frozenset[str]]] = {}
+        self.evictions: list[Eviction] = []
+        self.reservations: list[Reservation] = []
+        self.preempting: list[Placement] = []
+        self.wake: float | None = None
 
-    def run(self, gangs: Iterable[Gang]) -> PlanResult:
+    def run(self, gangs: list[Gang]) -> PlanResult:
         """Ask gang after gang."""
+        self.tracked = self.tracked or any(gang.topology.exclusive for gang in gangs)
         placements: list[Placement] = []
         refusals: list[Refusal] = []
         queue = order.Queue(gangs, self.ledger, capacities(self.inventory))
         while (gang := queue.pop()) is not None:
-            answer = self._behind(gang) or self.answer(gang)
+            answer = explain.behind(gang, self.head) if self.head is not None else self.answer(gang)
             if isinstance(answer, Placement):
                 placements.append(answer)
                 continue
+            if self.head is None and answer.reason in BLOCKING | {Reason.QUOTA_EXCEEDED}:
+                answer = self._preempt(gang, answer) or self._hold(gang, answer)
             refusals.append(dataclasses.replace(answer, position=len(refusals) + 1))
-            if self.strategy == Strategy.STRICT:
-                self._strict(gang, answer.reason)
-        return PlanResult(tuple(placements), tuple(refusals))
-
-    def _behind(self, gang: Gang) -> Refusal | None:
-        """The answer for a gang that may not pass another."""
-        if self.head is not None:
-            return explain.behind(gang, self.head)
-        if gang.team in self.blocked:
-            return explain.behind_quota(gang, self.blocked[gang.team])
-        return None
-
-    def _strict(self, gang: Gang, reason: Reason) -> None:
-        if reason in _BLOCKING:
-            self.head = self.head or gang
-        elif reason is Reason.QUOTA_EXCEEDED:
-            self.blocked.setdefault(gang.team, gang)
+        return PlanResult(
+            placements=tuple(placements),
+            refusals=tuple(refusals),
+            evictions=tuple(self.evictions),
+            reservations=tuple(self.reservations),
+            preempting=tuple(self.preempting),
+            wake=self.wake,
+        )
 
     def answer(self, gang: Gang) -> Placement | Refusal:
         """The gang's place, or why it has none; equal gangs in an unchanged pool get equal answers at no cost."""
-        key = gang.team, _likeness(gang)
+        excused = tuple(one.excuses(gang) for one in self.outlooks.values() if one.start is not None)
+        key = gang.team, excused, _likeness(gang)
         if key in self.refused:
             return dataclasses.replace(self.refused[key], gang=gang.key)
         answer = self._try(gang)
         if isinstance(answer, Placement):
             self.refused.clear()
-            option = next(option for option in gang.options if option.profile == answer.profile)
-            self.ledger.take(gang.team, option.profile, quota.cards_of(option))
+            self.ledger.take(gang.team, answer.profile, _cards(gang, answer.profile))
         else:
             self.refused[key] = answer
         return answer
@@ -109,37 +126,165 @@ class _Cycle:
         """The gang in the first of its options that quota and room allow; a placement has taken its room."""
         if not gang.options:
             return explain.without_options(gang)
-        profiles = self.inventory.profiles
-        over = {}
-        for option in gang.options:
-            limit = self.ledger.beyond(gang.team, option.profile, quota.cards_of(option))
-            if limit is not None:
-                over[option.profile] = self.ledger.refusal(gang, option, limit)
+        stopped = {option.profile: refusal for option in gang.options if (refusal := self._stopped(gang, option))}
         if gang.previous:
             for option in gang.options:
-                if option.profile in profiles and option.profile not in over:
-                    kept = place.keep(self._ground(option.profile), gang, option)
-                    if kept is not None:
+                if option.profile not in stopped:
+                    kept = self._outlook(option.profile).place(outlook.repaired, gang, option)
+                    if isinstance(kept, Placement):
                         return kept
         refusals = []
         for option in gang.options:
-            if option.profile not in profiles:
-                refusals.append(explain.unknown_profile(gang, option, profiles))
+            if option.profile in stopped:
+                refusals.append(stopped[option.profile])
                 continue
-            if option.profile in over:
-                refusals.append(over[option.profile])
-                continue
-            answer = place.place(self._ground(option.profile), gang, option)
+            answer = self._outlook(option.profile).place(outlook.fresh, gang, option)
             if isinstance(answer, Placement):
                 return answer
-            refusals.append(answer)
+            if answer is not None:
+                refusals.append(answer)
         return explain.combined(refusals)
 
-    def _ground(self, profile: str) -> Ground:
-        number = self.inventory.profiles.index(profile)
-        if number not in self.grounds:
-            self.grounds[number] = Ground(self.inventory, number)
-        return self.grounds[number]
+    def _stopped(self, gang: Gang, option: Option) -> Refusal | None:
+        """Why the gang may not even look for room in this profile."""
+        if option.profile not in self.inventory.profiles:
+            return explain.unknown_profile(gang, option, self.inventory.profiles)
+        first, profiles = self.blocked.get(gang.team, (gang, frozenset[str]()))
+        if first is not gang and (option.profile in profiles or ALL in profiles):
+            return explain.behind_quota(gang, first)
+        limit = self.ledger.beyond(gang.team, option.profile, quota.cards_of(option))
+        return self.ledger.refusal(gang, option, limit) if limit is not None else None
+
+    def _preempt(self, gang: Gang, refusal: Refusal) -> Refusal | None:
+        """Take others down for the gang where the rules allow it and it helps, or wait for those that are going."""
+        key = gang.team, gang.priority, _likeness(gang)
+        if not self._hopes(gang) or key in self.hopeless or self.searches >= _SEARCHES:
+            return None
+        self.searches += 1
+        for option in gang.options:
+            victims = self._victims(gang, option)
+            if victims is None:
+                continue
+            view = self._outlook(option.profile)
+            placement = view.claim(gang, option, victims)
+            if placement is None:
+                continue
+            for room in victims:
+                self.ledger.take(room.gang.team, room.gang.profile, -room.gang.cards())
+                text = preempt.words(gang, room.gang, self.now)
+                self.evictions.append(Eviction(room.gang.key, gang.key, Reason.PREEMPTED, text))
+            self.ledger.take(gang.team, option.profile, quota.cards_of(option))
+            self.preempting.append(placement)
+            self.reservations.append(Reservation(gang.key, tuple(dict.fromkeys(placement.nodes())), None))
+            self.refused.clear()
+            going = [room.gang for room in view.rooms() if room.gang.preempted] + [room.gang for room in victims]
+            if self.strategy == Strategy.STRICT:
+                self.head = gang
+            return explain.preempting(refusal, going)
+        self.hopeless.add(key)
+        return None
+
+    def _hopes(self, gang: Gang) -> bool:
+        """False where the rules cannot allow that anybody goes for this gang: cheap, asked for all who wait."""
+        if self.rules.within_team and self.lowest.get(gang.team, gang.priority) < gang.priority:
+            return True
+        if self.rules.reclaim is Reclaim.NEVER:
+            return False
+        return any(self.ledger.inside(gang.team, one.profile, quota.cards_of(one)) for one in gang.options)
+
+    def _victims(self, gang: Gang, option: Option) -> list[Room] | None:
+        """Who has to go for the gang in this profile: nobody where enough go already, None where nothing helps."""
+        if option.profile not in self.inventory.profiles:
+            return None
+        view = self._outlook(option.profile)
+        if view.kept is not None or not future.sound(view.ground, gang, option):
+            return None
+        late, rooms = view.late(), [room for room in view.rooms() if room.gang.uid not in view.gone]
+        going = any(room.gang.preempted for room in rooms)
+        allowed = self.ledger.beyond(gang.team, option.profile, quota.cards_of(option)) is None
+        if going and allowed and future.Prober(late, gang, option).fits():
+            return []
+        found = preempt.candidates(gang, option, rooms, self.ledger, self.now)
+        self._again(found.due)
+        if not found.rooms:
+            return None
+        return preempt.search(late, gang, option, found.rooms, self.ledger, self.now)
+
+    def _hold(self, gang: Gang, refusal: Refusal) -> Refusal:
+        """What a gang that waits means for those behind it, as the strategy says."""
+        waited = self.now - (gang.queued or gang.created)
+        patient = waited < self.rules.patience
+        if self.strategy == Strategy.STRICT:
+            if refusal.reason in BLOCKING and gang.team not in self.blocked:
+                self.head = gang
+            elif refusal.reason is Reason.QUOTA_EXCEEDED:
+                self._block(gang)
+        elif self.strategy == Strategy.BACKFILL:
+            if refusal.reason is Reason.QUOTA_EXCEEDED:
+                if patient:
+                    self._again(self.now - waited + self.rules.patience)
+                elif gang.team not in self.blocked:
+                    self._block(gang)
+            elif refusal.reason in BLOCKING:
+                return self._reserve(gang, refusal, patient=patient)
+        return refusal
+
+    def _block(self, gang: Gang) -> None:
+        """The next of the team's quota is this gang's, unless it could never get as much."""
+        profiles = set()
+        for option in gang.options:
+            cards = quota.cards_of(option)
+            limit = self.ledger.beyond(gang.team, option.profile, cards)
+            if limit is not None and self.ledger.never(gang.team, option.profile, cards) is None:
+                profiles.add(limit.profile)
+        if profiles:
+            self.blocked[gang.team] = gang, frozenset(profiles)
+            self.refused.clear()
+
+    def _reserve(self, gang: Gang, refusal: Refusal, *, patient: bool) -> Refusal:
+        """Keep room for the first of a profile that waits for it."""
+        best: tuple[float, Option, Outlook] | None = None
+        for option in gang.options:
+            if self._stopped(gang, option) is not None:
+                continue
+            view = self._outlook(option.profile)
+            if view.head is not None or not future.sound(view.ground, gang, option):
+                continue
+            opening = view.opening(gang, option, patient=patient)
+            if opening is None:
+                continue
+            start = opening.start if opening.start is not None else float("inf")
+            if best is None or start < best[0]:
+                best = start, option, view
+                found = opening
+        if best is None:
+            self._lead(gang, patient=patient)
+            return refusal
+        placement = best[2].keep(gang, best[1], found)
+        if placement is None:
+            return refusal
+        self.ledger.take(gang.team, best[1].profile, quota.cards_of(best[1]))
+        self.reservations.append(Reservation(gang.key, tuple(dict.fromkeys(placement.nodes())), found.start))
+        self.refused.clear()
+        return explain.reserved(refusal, len(set(placement.nodes())), found.start, found.waits_for)
+
+    def _lead(self, gang: Gang, *, patient: bool) -> None:
+        """The gang is the first that waits for room; nothing can be kept for it yet."""
+        for option in gang.options:
+            if option.profile in self.inventory.profiles and self._outlook(option.profile).head is None:
+                self._outlook(option.profile).head = gang
+                if patient:
+                    self._again((gang.queued or gang.created) + self.rules.patience)
+
+    def _again(self, moment: float | None) -> None:
+        if moment is not None and moment > self.now:
+            self.wake = moment if self.wake is None else min(self.wake, moment)
+
+    def _outlook(self, profile: str) -> Outlook:
+        if profile not in self.outlooks:
+            ground = Ground(self.inventory, self.inventory.profiles.index(profile))
+            self.outlooks[profile] = Outlook(ground, self.running, self.now, tracked=self.tracked)
+        return self.outlooks[profile]
 
 
 def capacities(inventory: Inventory) -> dict[str, int]:
@@ -149,6 +294,10 @@ def capacities(inventory: Inventory) -> dict[str, int]:
         inventory.profile[known], weights=inventory.capacity[known, CARDS], minlength=len(inventory.profiles)
     )
     return {name: int(amount) for name, amount in zip(inventory.profiles, sums.tolist(), strict=True)}
+
+
+def _cards(gang: Gang, profile: str) -> int:
+    return quota.cards_of(next(option for option in gang.options if option.profile == profile))
 
 
 def _likeness(gang: Gang) -> Hashable:

@@ -126,11 +126,11 @@ def test_a_gang_that_leaves_for_another_uses_no_quota() -> None:
 def test_strict_keeps_quota_inside_the_team() -> None:
     """A gang of the same team may not pass one that waits for quota; another team's may."""
     queue = [
-        gang(group(9), key="a/big", team="a", priority=2),
+        gang(group(8), key="a/big", team="a", priority=2),
         gang(group(1), key="a/small", team="a", priority=1),
         gang(group(1), key="b/small", team="b"),
     ]
-    result = planned(rules(a=[(8,)]), *queue, strategy="Strict")
+    result = planned(rules(a=[(8,)]), *queue, running=[holds("a/runs", 4, team="a")], strategy="Strict")
     assert [placement.gang for placement in result.placements] == ["b/small"]
     assert [(refusal.gang, refusal.reason) for refusal in result.refusals] == [
         ("a/big", Reason.QUOTA_EXCEEDED),

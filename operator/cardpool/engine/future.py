@@ -1,0 +1,199 @@
+"""A ground as it will be once some gangs are gone, and what each running gang holds of it.
+
+Freed room pays a node's debt first: a node that lost cards under a gang does not get them back by the gang's leaving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
+from cardpool.domain.inventory import CARDS, PODS
+from cardpool.engine import bundle, demand, pack, parts, place
+from cardpool.engine.attempt import Attempt, Mask
+from cardpool.engine.ground import Ground
+from cardpool.engine.parts import Run
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Room:
+    """What one gang holds: its positions, the amounts there (one row each), its pods there, and what it closes."""
+
+    gang: Running
+    at: NDArray[np.intp]
+    amounts: NDArray[np.int64]
+    pods: NDArray[np.int64]
+    closes: Mask | None
+
+
+def rooms(ground: Ground, running: Iterable[Running]) -> list[Room]:
+    """The rooms of the gangs that run on this ground's profile."""
+    profile = ground.inventory.profiles[ground.profile]
+    return [_room(ground, gang) for gang in running if gang.profile == profile and gang.pods]
+
+
+def _room(ground: Ground, gang: Running) -> Room:
+    seats: dict[int, int] = {}
+    needs: dict[tuple[int, int], NDArray[np.int64]] = {}
+    rows: list[NDArray[np.int64]] = []
+    index, ids, profile = ground.inventory.index, ground.inventory.domains[ground.profile], ground.profile
+    known = ground.inventory.profile
+    counts: list[int] = []
+    for node, cards, requests in gang.pods:
+        row = index.get(node, -1)
+        if row < 0 or known[row] != profile:
+            continue
+        need = needs.get((cards, id(requests)))
+        if need is None:
+            need = needs[cards, id(requests)] = _need(ground, cards, requests.items())
+        place_ = seats.setdefault(int(ids[row, -1]), len(rows))
+        if place_ == len(rows):
+            rows.append(need.copy())
+            counts.append(1)
+        else:
+            rows[place_] += need
+            counts[place_] += 1
+    at = np.fromiter(seats, np.intp, len(seats))
+    amounts = np.array(rows, np.int64) if rows else np.zeros((0, len(ground.columns)), np.int64)
+    closes = None
+    names = ground.inventory.trees[profile].names()
+    if gang.exclusive in names and len(at):
+        closes = ground.around(names.index(gang.exclusive), at)
+    return Room(gang, at, amounts, np.array(counts, np.int64), closes)
+
+
+def _need(ground: Ground, cards: int, requests: Iterable[tuple[str, int]]) -> NDArray[np.int64]:
+    need = np.zeros(len(ground.columns), np.int64)
+    for resource, amount in requests:
+        column = ground.columns.get(resource, -1)
+        if column > PODS:
+            need[column] = amount
+    need[CARDS], need[PODS] = cards, 1
+    return need
+
+
+def occupy(ground: Ground, room: Room, sign: int = 1) -> None:
+    """Count the gang where it sits, for those who want a domain for themselves."""
+    ground.held[room.at] += sign * room.pods
+    if room.closes is not None:
+        ground.closed[room.closes] += sign
+
+
+class Future:
+    """``ground`` after some gangs left; ``raw`` is its free room with debts as negative amounts."""
+
+    __slots__ = ("ground", "raw", "tracked")
+
+    def __init__(self, ground: Ground, *, tracked: bool) -> None:
+        self.ground = ground.copy()
+        self.raw = ground.free - ground.debt
+        self.tracked = tracked
+
+    def copy(self) -> Future:
+        """The same, to try something on."""
+        other = Future(self.ground, tracked=self.tracked)
+        other.raw = self.raw.copy()
+        return other
+
+    def free(self, room: Room, sign: int = 1) -> None:
+        """The gang is gone (sign -1: it is back)."""
+        at = room.at
+        self.raw[at] += sign * room.amounts
+        self.ground.free[at] = np.maximum(self.raw[at], 0)
+        if self.tracked:
+            occupy(self.ground, room, -sign)
+
+    def take(self, amounts: NDArray[np.int64]) -> None:
+        """So much is taken at every position."""
+        self.raw -= amounts
+        np.maximum(self.raw, 0, out=self.ground.free)
+
+    def shut(self, mask: Mask) -> None:
+        """Nothing is left at these positions for anybody."""
+        self.raw[mask] = np.minimum(self.raw[mask], 0)
+        self.ground.free[mask] = 0
+
+    def place(self, gang: Gang, option: Option) -> Placement | Refusal:
+        """The gang's place in it, taken; where it wants a domain for itself nothing of that is left."""
+        before = self.ground.free.copy()
+        answer = place.place(self.ground, gang, option)
+        if isinstance(answer, Placement):
+            self.raw -= before - self.ground.free
+            if gang.topology.exclusive:
+                level = self.ground.inventory.trees[self.ground.profile].names().index(gang.topology.exclusive)
+                self.shut(self.ground.around(level, positions(self.ground, answer)))
+        return answer
+
+
+def positions(ground: Ground, placement: Placement) -> NDArray[np.intp]:
+    """Where a placement's nodes stand, each once."""
+    return np.array(sorted({ground.position(node) for node in placement.nodes()}), np.intp)
+
+
+class Prober:
+    """Asks again and again whether a gang fits a future that changes; ``measure`` bounds it from above, cheaply.
+
+    The measure is the pods that the open nodes hold for a gang of one shape, else their free cards; the gang fits only
+    where it reaches ``want``.
+    """
+
+    __slots__ = ("attempt", "future", "gang", "option", "want", "whole")
+
+    def __init__(self, future: Future, gang: Gang, option: Option) -> None:
+        self.future, self.gang, self.option = future, gang, option
+        self.attempt = Attempt(future.ground, gang, option)
+        self.whole = parts.cut(self.attempt.tree, gang.topology, option.groups)
+        one = isinstance(self.whole, Run)
+        cards = sum(group.replicas * group.cards_per_pod for group in option.groups)
+        self.want = option.groups[0].replicas if one else cards
+
+    def fits(self, scope: Mask | None = None) -> bool:
+        """True where the gang would have a place inside the scope; nothing is taken."""
+        if self.future.tracked:
+            self.attempt = Attempt(self.future.ground, self.gang, self.option)
+        attempt, whole = self.attempt, self.whole
+        if isinstance(whole, Run):
+            if attempt.fits[whole.group].need is None:
+                return False
+            built = attempt.pyramid(whole.group, whole.demand, scope)
+            return pack.best(built, whole.demand.required)[0] >= whole.pods
+        marks = attempt.marks()
+        found = bundle.settle(attempt, whole, scope)
+        attempt.undo(marks)
+        return found
+
+    def open(self) -> Mask:
+        """Positions that some group may use."""
+        masks = self.attempt.open
+        return masks[0] if len(masks) == 1 else np.logical_or.reduce(masks)
+
+    def measure(self, at: NDArray[np.intp] | None = None) -> NDArray[np.int64]:
+        """The measure of these positions (of all), closed ones included."""
+        free = self.future.ground.free if at is None else self.future.ground.free[at]
+        if not isinstance(self.whole, Run):
+            return free[:, CARDS]
+        need = self.attempt.fits[0].need
+        if need is None:
+            return np.zeros(len(free), np.int64)
+        columns = np.flatnonzero(need)
+        slots: NDArray[np.int64] = (free[:, columns] // need[columns]).min(axis=1)
+        return slots
+
+    def required(self) -> int:
+        """The level of which one domain must hold the gang, -1 for none."""
+        return self.whole.demand.required if isinstance(self.whole, Run) else self.whole.required
+
+
+def sound(ground: Ground, gang: Gang, option: Option) -> bool:
+    """True where the gang's demands can be meant on this ground."""
+    return demand.check(ground.inventory.trees[ground.profile], gang.topology, option.groups) is None
+
+
+def settle(future: Future, chosen: Sequence[Room], sign: int = 1) -> None:
+    """Several gangs leave (or come back)."""
+    for room in chosen:
+        future.free(room, sign)

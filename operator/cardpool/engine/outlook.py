@@ -1,0 +1,142 @@
+"""One profile's ground during a cycle, with what others are to have of it later.
+
+Two futures bound what may be taken now: ``late``, where gangs that are going (and those evicted in this cycle) have
+made room for whom they went, and ``kept``, where the head of the queue has its reservation. A gang that will have ended
+before the head's start may use the head's room meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
+from cardpool.engine import explain, future, place, reserve
+from cardpool.engine.future import Future, Prober, Room
+from cardpool.engine.ground import Ground
+from cardpool.names import Reason
+
+Place = Callable[[Ground, Gang, Option], Placement | Refusal | None]
+BLOCKING = frozenset({Reason.INSUFFICIENT_CARDS, Reason.TOPOLOGY_UNFIT, Reason.EXCLUDED, Reason.RESERVED_FOR_OTHER})
+
+
+class Outlook:
+    """The ground, who runs on it, and who is to have it."""
+
+    __slots__ = ("_late", "_rooms", "claimed", "gone", "ground", "head", "kept", "now", "running", "start", "tracked")
+
+    def __init__(self, ground: Ground, running: Sequence[Running], now: float, *, tracked: bool) -> None:
+        self.ground, self.running, self.now, self.tracked = ground, running, now, tracked
+        self._rooms: list[Room] | None = None
+        self._late: Future | None = None
+        self.claimed: Gang | None = None
+        self.gone: set[str] = set()
+        self.kept: Future | None = None
+        self.head: Gang | None = None
+        self.start: float | None = None
+        if tracked:
+            for room in self.rooms():
+                future.occupy(ground, room)
+
+    def rooms(self) -> list[Room]:
+        """What each running gang holds here."""
+        if self._rooms is None:
+            self._rooms = future.rooms(self.ground, self.running)
+        return self._rooms
+
+    def late(self) -> Future:
+        """The room once everybody is gone who is going."""
+        if self._late is None:
+            self._late = Future(self.ground, tracked=self.tracked)
+            future.settle(self._late, [room for room in self.rooms() if room.gang.leaving])
+        return self._late
+
+    def excuses(self, gang: Gang) -> bool:
+        """True where the gang has ended, as declared, before the head starts."""
+        return self.start is not None and gang.runtime is not None and self.now + gang.runtime <= self.start
+
+    def place(self, how: Place, gang: Gang, option: Option) -> Placement | Refusal | None:
+        """The gang's place beside everything that is kept for others; a placement has taken its room."""
+        if self._late is None and self.kept is None:
+            answer = how(self.ground, gang, option)
+        else:
+            answer = self._beside(how, gang, option)
+        if self.tracked and isinstance(answer, Placement):
+            self._occupy(gang, answer)
+        return answer
+
+    def _beside(self, how: Place, gang: Gang, option: Option) -> Placement | Refusal | None:
+        ground, before = self.ground, self.ground.free
+        kept = self.kept if self.kept is not None and not self.excuses(gang) else None
+        bounds = [self._late] if self.claimed is not None and self._late is not None else []
+        bounds += [kept] if kept is not None else []
+        room = before.copy()
+        for bound in bounds:
+            np.minimum(room, bound.ground.free, out=room)
+        ground.free = room.copy()
+        answer = how(ground, gang, option)
+        taken = room - ground.free
+        ground.free = before
+        if isinstance(answer, Placement):
+            ground.free -= taken
+            for one in (self._late, kept):
+                if one is not None:
+                    one.take(taken)
+        elif isinstance(answer, Refusal) and bounds and answer.reason in BLOCKING and self._fits_now(gang, option):
+            first = self.claimed if self.claimed is not None else self.head
+            if first is not None:
+                answer = explain.kept_for(answer, first, self.start if first is self.head else None)
+        return answer
+
+    def _fits_now(self, gang: Gang, option: Option) -> bool:
+        return Prober(Future(self.ground, tracked=self.tracked), gang, option).fits()
+
+    def _occupy(self, gang: Gang, placement: Placement) -> None:
+        """Let those who come later in the cycle see who sits where."""
+        ground = self.ground
+        at = future.positions(ground, placement)
+        closes = None
+        if gang.topology.exclusive:
+            level = ground.inventory.trees[ground.profile].names().index(gang.topology.exclusive)
+            closes = ground.around(level, at)
+        for one in (ground, self._late.ground if self._late else None, self.kept.ground if self.kept else None):
+            if one is not None:
+                one.held[at] += 1
+                if closes is not None:
+                    one.closed[closes] += 1
+
+    def claim(self, gang: Gang, option: Option, victims: Sequence[Room]) -> Placement | None:
+        """Keep the room that the victims leave (and what is free beside it) for this gang."""
+        late = self.late()
+        future.settle(late, victims)
+        answer = late.place(gang, option)
+        if not isinstance(answer, Placement):
+            future.settle(late, victims, -1)
+            return None
+        self.gone.update(room.gang.uid for room in victims)
+        self.claimed = gang
+        return answer
+
+    def opening(self, gang: Gang, option: Option, *, patient: bool) -> reserve.Opening | None:
+        """When the gang could start at the earliest."""
+        staying = [room for room in self.rooms() if room.gang.uid not in self.gone]
+        return reserve.earliest(self.late(), gang, option, staying, self.now, patient=patient)
+
+    def keep(self, gang: Gang, option: Option, opening: reserve.Opening) -> Placement | None:
+        """Reserve the opening for the head."""
+        answer = opening.future.place(gang, option)
+        if not isinstance(answer, Placement):
+            return None
+        self.kept, self.head, self.start = opening.future, gang, opening.start
+        return answer
+
+
+def fresh(ground: Ground, gang: Gang, option: Option) -> Placement | Refusal:
+    """A place from scratch."""
+    return place.place(ground, gang, option)
+
+
+def repaired(ground: Ground, gang: Gang, option: Option) -> Placement | None:
+    """A place in which every rank that can stays where it was."""
+    return place.keep(ground, gang, option)

@@ -1,0 +1,79 @@
+"""When a gang that does not fit now could start at the earliest, and where.
+
+Running gangs leave in the order of their declared ends. One without a declared run time is taken to run for ever, but
+for a head that has waited longer than the pool's patience they are taken to leave in the order in which they began.
+Gangs that start later never come before those that ran, so a room that is kept this way is reached: the head starts at
+the latest when the last of the gangs that it waits for has ended.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cardpool.domain.gangs import Gang, Option
+from cardpool.engine.future import Future, Prober, Room
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The future in which the gang fits, with everybody gone whom it waits for; ``start`` None = nobody knows when."""
+
+    future: Future
+    start: float | None
+    waits_for: int
+
+
+def earliest(
+    late: Future, gang: Gang, option: Option, rooms: Sequence[Room], now: float, *, patient: bool
+) -> Opening | None:
+    """The first moment at which the gang fits; None where that is unknown and the gang is still ``patient``."""
+    staying = [room for room in rooms if not room.gang.leaving]
+    order = sorted(staying, key=lambda room: (_end(room, now), room.gang.started, room.gang.key))
+    known = sum(1 for room in order if _end(room, now) < math.inf)
+    search = _Search(late, gang, option, order)
+    if search.fits(known):
+        number = search.first(0, known)
+        start = _end(order[number - 1], now) if number else now
+        return Opening(search.future, start, number)
+    if patient or known == len(order) or not search.fits(len(order)):
+        return None
+    return Opening(search.future, None, search.first(known, len(order)))
+
+
+def _end(room: Room, now: float) -> float:
+    """The declared end; one that has passed says nothing any more."""
+    ends = room.gang.ends
+    return ends if ends is not None and ends > now else math.inf
+
+
+class _Search:
+    """Frees a growing or shrinking number of gangs, in order."""
+
+    __slots__ = ("future", "gone", "order", "prober")
+
+    def __init__(self, late: Future, gang: Gang, option: Option, order: Sequence[Room]) -> None:
+        self.future, self.order, self.gone = late.copy(), order, 0
+        self.prober = Prober(self.future, gang, option)
+
+    def fits(self, number: int) -> bool:
+        """True where the gang fits once so many are gone; the future is left like that."""
+        while self.gone < number:
+            self.future.free(self.order[self.gone])
+            self.gone += 1
+        while self.gone > number:
+            self.gone -= 1
+            self.future.free(self.order[self.gone], -1)
+        return self.prober.fits()
+
+    def first(self, low: int, high: int) -> int:
+        """The least number between these with which it fits; it does with ``high``."""
+        while low < high:
+            middle = (low + high) // 2
+            if self.fits(middle):
+                high = middle
+            else:
+                low = middle + 1
+        self.fits(high)
+        return high

@@ -169,7 +169,7 @@ def _conditions(board: Board, pool: PoolRecord, found: Findings) -> None:
             board.put(Condition.READY, False, Reason.NO_NODES, "spec.selector selects no node")
         else:
             text = f"{cards['free']} of {cards['total']} cards on {found.total.nodes} nodes are free"
-            board.put(Condition.READY, True, Reason.READY, f"{text}{_later(pool.spec)}")
+            board.put(Condition.READY, True, Reason.READY, text)
     if found.degraded is not None:
         board.put(Condition.DEGRADED, True, *found.degraded)
     elif bad:
@@ -179,17 +179,6 @@ def _conditions(board: Board, pool: PoolRecord, found: Findings) -> None:
     else:
         board.put(Condition.DEGRADED, False, Reason.HEALTHY, "no card is in doubt")
     board.put(Condition.RECONCILING, False, Reason.READY, "")
-
-
-def _later(spec: CardPoolSpec | None) -> str:
-    """What the spec asks for and this version does not enforce: said aloud, never silently ignored."""
-    if spec is None:
-        return ""
-    asked = []
-    preemption = spec.queue.preemption
-    if preemption.within_team != "Never" or preemption.reclaim_borrowed != "Never":
-        asked.append("spec.queue.preemption")
-    return f"; not enforced in this version: {', '.join(asked)}" if asked else ""
 
 
 def _events(pool: PoolRecord, conditions: Iterable[common.Condition]) -> tuple[Event, ...]:

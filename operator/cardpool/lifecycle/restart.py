@@ -192,9 +192,12 @@ def _remember(draft: Draft, cause: Cause) -> None:
 
 
 def _account(draft: Draft) -> None:
-    """See whether the budget or the lack of progress ends the job; count the restart where it does not."""
+    """See whether the budget or the lack of progress ends the job; count the restart where it does not.
+
+    What cardpool itself caused counts nowhere.
+    """
     fault, status, policy = draft.status.last_fault, draft.status, draft.spec.restart
-    if fault is None:
+    if fault is None or fault.attribution is Attribution.PREEMPTION:
         return
     charged = fault.attribution is Attribution.APPLICATION
     entry = RestartTime(time=times.at(draft.now), charged=charged, reason=fault.reason)

@@ -77,6 +77,8 @@ async def _play(place: Site, screen: Screen, out: Path, train_image: str, *, kee
             if place.kind is Kind.FOREIGN:
                 return await foreign.run(place, kube, screen, stack, train_image, keep=keep)
             return await play.Stage(place, kube, screen, out, keep=keep).run(stack)
+        except site.UnfitError:
+            raise
         except (ClusterError, MissingError, TimeoutError, rest.ApiError) as error:  # before anything is cleaned up
             await asyncio.to_thread(_show_trouble, place, error, screen)
             raise
@@ -84,7 +86,6 @@ async def _play(place: Site, screen: Screen, out: Path, train_image: str, *, kee
 
 def _show_trouble(place: Site, error: Exception, screen: Screen) -> None:
     """The object that was waited for and the operator's last words, as far as the cluster still answers."""
-    screen.say(str(error), "bold red")
     asked: list[tuple[str, Callable[[], str]]] = []
     if isinstance(error, MissingError):
         words = f"kubectl describe {error.kind.lower()} {error.name}"

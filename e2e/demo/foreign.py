@@ -11,7 +11,6 @@ import contextlib
 from typing import Any
 
 from cardpool.vendors import registry
-from e2e.cluster.errors import ClusterError
 from e2e.demo import scenario, site, verdicts, view
 from e2e.demo.scenario import MissingError, Places, Story
 from e2e.demo.site import Site
@@ -38,7 +37,7 @@ async def run(
     for body in applied:
         meta = body["metadata"]
         if await kube.find(body["kind"], meta["name"], meta.get("namespace")):
-            raise ClusterError(f"{body['kind']} {meta['name']} exists already, and the demo would change it")
+            raise site.UnfitError(f"{body['kind']} {meta['name']} exists already, and the demo would change it")
     recorder = Recorder(kube, KINDS)
     await recorder.start()
     stack.push_async_callback(recorder.stop)
@@ -51,6 +50,7 @@ async def run(
         lambda: condition(recorder.find("CardPool", pool["metadata"]["name"]) or {}, "Ready").get("status") == "True",
         "condition Ready", 60, "CardPool", pool["metadata"]["name"],
     )  # fmt: skip
+    await story.until(lambda: view.chart(story), "supernodes with cards", 30, "CardPool", pool["metadata"]["name"])
     screen.show_map(view.chart(story))
     ran = True
     if image:
@@ -73,13 +73,13 @@ async def _nodes_with_cards(kube: Kube, pool: dict[str, Any], screen: view.Scree
     }
     able = sorted(name for name, resources in cards.items() if resources)
     if not able:
-        raise ClusterError(
+        raise site.UnfitError(
             "no node of this cluster offers cards of a maker that cardpool knows: is a device plug-in there?"
         )
     label, value = next(iter(pool["spec"]["selector"]["matchLabels"].items()))
     chosen = [node["metadata"]["name"] for node in await kube.list("Node", labels=f"{label}={value}")]
     if not set(chosen) & set(able):
-        raise ClusterError(
+        raise site.UnfitError(
             f"choose the nodes for the pool yourself, for example `kubectl label node {able[0]} {label}={value}`; "
             f"nodes with cards: {', '.join(able[:8])}{' …' if len(able) > 8 else ''}"
         )

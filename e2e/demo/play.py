@@ -13,8 +13,7 @@ from typing import Any
 
 import yaml
 
-from e2e.cluster import paths, rest
-from e2e.cluster.errors import ClusterError
+from e2e.cluster import cards, paths, real_layout, rest
 from e2e.demo import report, scenario, site, timeline, verdicts, view
 from e2e.demo.scenario import MissingError, Places, Story
 from e2e.demo.site import Kind, Site
@@ -38,6 +37,7 @@ class Stage:
         self.pool, self.supernode, self.job = self.manifests
         self.scenes: list[report.Scene] = []
         self.said = ""
+        self.broken: Broken | None = None
 
     async def run(self, stack: contextlib.AsyncExitStack) -> bool:
         """All acts; whether every claim holds."""
@@ -54,12 +54,11 @@ class Stage:
         recorder = Recorder(self.kube)
         await recorder.start()
         stack.push_async_callback(recorder.stop)
+        where = self._where()
         self.screen.headline("kubectl apply: a CardPool, a Supernode, a TrainingJob")
         for line in (await asyncio.to_thread(site.apply, self.place, self.manifests)).splitlines():
             self.screen.say(line)
-        meta, where = self.job["metadata"], Places()
-        if self.place.ctx is not None and self.real:
-            where = scenario.places(self.place.ctx, self.job["spec"]["checkpoint"]["path"])
+        meta = self.job["metadata"]
         story = Story(self.kube, recorder, meta["name"], meta["namespace"], where)
         if not self.keep:
             stack.push_async_callback(self._clear_somehow, story)
@@ -73,12 +72,24 @@ class Stage:
         self.screen.say(f"the demo took {time.monotonic() - begun:.0f} s after the cluster was up")
         return all(one.holds for one in judged)
 
+    def _where(self) -> Places:
+        """Where the job saves; a folder that an earlier job left full is not used, or it would be resumed from."""
+        if self.place.ctx is None or not self.real:
+            return Places()
+        checkpoint = self.job["spec"]["checkpoint"]
+        found = scenario.places(self.place.ctx, checkpoint["path"])
+        if found.checkpoints is None or not found.checkpoints.exists():
+            return found
+        checkpoint["path"] += f"-{int(time.time())}"
+        self.screen.say(f"{found.checkpoints} is an earlier job's: this one saves into {checkpoint['path']}")
+        return scenario.places(self.place.ctx, checkpoint["path"])
+
     async def _unused(self) -> None:
         """The demo's objects must not be somebody's already."""
         for body in self.manifests:
             meta = body["metadata"]
             if await self._served(body) and await self.kube.find(body["kind"], meta["name"], meta.get("namespace")):
-                raise ClusterError(
+                raise site.UnfitError(
                     f"{body['kind']} {meta['name']} exists already and the demo would change it: "
                     f"`kubectl delete -f {site.MANIFESTS.relative_to(paths.ROOT)}` first"
                 )
@@ -106,7 +117,7 @@ class Stage:
         self.screen.headline("the gang trains")
         await story.trained("checkpoint", CHECKPOINTS, 0)
         self._scene("before the fault", story)
-        broken = await story.break_card(rank=0)
+        broken = self.broken = await story.break_card(rank=0)
         self.screen.headline(f"{broken.card} of {broken.node} breaks: the device plug-in calls it Unhealthy")
         await self._taken_down(story)
         first = await story.resumed(1)
@@ -126,7 +137,7 @@ class Stage:
         healthy = dict.fromkeys(ids, "Healthy")
         await self.kube.report_cards(name, story.namespace, resource, healthy)
         self._scene("before the fault", story)
-        broken = Broken(node, ids[-1], time.time(), name)
+        broken = self.broken = Broken(node, ids[-1], time.time(), name)
         self.screen.headline(f"{broken.card} of {node} is called Unhealthy, by a status that the demo writes")
         await self.kube.report_cards(name, story.namespace, resource, {**healthy, broken.card: "Unhealthy"})
         total = int(story.recorder.now["Node"][node]["status"]["capacity"][resource])
@@ -188,10 +199,24 @@ class Stage:
         """Delete what was applied, and wait until nothing of it is left; a second call finds nothing to do."""
         if story.recorder.find("CardPool", self.pool["metadata"]["name"]) is None:
             return
-        self.screen.say("deleting the job, the supernode and the pool")
+        self.screen.say("deleting the job, the supernode and the pool; healing what was broken")
         await story.gone()
         names = (self.supernode["metadata"]["name"],)
         await scenario.unpooled(self.kube, story.recorder, self.pool["metadata"]["name"], names)
+        await self._heal(story)
+
+    async def _heal(self, story: Story) -> None:
+        """Give the broken card back: through its plug-in, or on a fake node as kubelet would have counted it."""
+        if self.broken is None or self.place.ctx is None:
+            return
+        if self.real:
+            node = real_layout.node(self.broken.node)
+            cards.set_health(self.place.ctx.state, node, self.broken.card, cards.Health.HEALTHY)
+            return
+        capacity = story.recorder.now["Node"][self.broken.node]["status"]["capacity"]
+        for resource, number in capacity.items():
+            if "/" in resource:
+                await self.kube.set_cards(self.broken.node, resource, int(number))
 
     async def _clear_somehow(self, story: Story) -> None:
         """The same where the demo already failed: what cannot be cleared is said and does not hide why."""

@@ -36,6 +36,10 @@ RELEASE, HOME = "cardpool", "cardpool-system"
 HELM_SECONDS, KUBECTL_SECONDS = 150, 60
 
 
+class UnfitError(ClusterError):
+    """The demo may not or cannot play on this cluster as it is; nothing was done yet, and the text says what to do."""
+
+
 class Kind(StrEnum):
     """What the cluster can show."""
 

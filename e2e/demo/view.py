@@ -55,10 +55,9 @@ class Snapshot:
     cards: str
     faults: str
 
-    @property
-    def turning(self) -> tuple[object, ...]:
-        """What makes a new line when it changes; steps alone do not."""
-        return (self.phase, self.attempt, self.ready, self.saved, self.faults)
+    def turning(self, *, saves: bool) -> tuple[object, ...]:
+        """What makes a new line when it changes; steps alone do not, and saves only where no table shows them."""
+        return (self.phase, self.attempt, self.ready, self.saved if saves else None, self.faults)
 
     def line(self) -> str:
         """The moment in one line."""
@@ -137,9 +136,10 @@ class Screen:
         before: tuple[object, ...] = ()
         while True:
             moment = snapshot(story)
-            if moment.turning != before:
+            turning = moment.turning(saves=live is None)
+            if turning != before:
                 self.say(moment.line())
-                before = moment.turning
+                before = turning
             if live is not None:
                 live.update(Group(table(moment), *legend(chart(story), self.console.width)))
             await asyncio.sleep(EVERY)

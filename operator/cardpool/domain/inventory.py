@@ -81,10 +81,14 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Memo:
-    """What has been computed from labels and taints alone; a cache that never changes an answer."""
+    """What has been computed from labels and taints alone; a cache that never changes an answer.
+
+    ``rooms`` has, by the identity of a running gang's pods, those pods and what they were found to hold of a profile.
+    """
 
     chosen: dict[NodeFilter, NDArray[np.bool_]] = field(default_factory=dict)
     tolerated: dict[tuple[Toleration, ...], Tolerance] = field(default_factory=dict)
+    rooms: dict[tuple[int, int], tuple[object, object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

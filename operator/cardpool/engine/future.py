@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,52 +19,76 @@ from cardpool.engine.attempt import Attempt, Mask
 from cardpool.engine.ground import Ground
 from cardpool.engine.parts import Run
 
+_KEPT: Final = 20_000
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Room:
-    """What one gang holds: its positions, the amounts there (one row each), its pods there, and what it closes."""
+class Seats:
+    """Positions that some pods hold, the amounts there (one row each), and the number of pods there."""
 
-    gang: Running
     at: NDArray[np.intp]
     amounts: NDArray[np.int64]
     pods: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Room:
+    """What one gang holds, and the positions that it closes for others."""
+
+    gang: Running
+    seats: Seats
     closes: Mask | None
+
+    @property
+    def at(self) -> NDArray[np.intp]:
+        """Its positions."""
+        return self.seats.at
 
 
 def rooms(ground: Ground, running: Iterable[Running]) -> list[Room]:
-    """The rooms of the gangs that run on this ground's profile."""
-    profile = ground.inventory.profiles[ground.profile]
-    return [_room(ground, gang) for gang in running if gang.profile == profile and gang.pods]
+    """The rooms of the gangs that run on this ground's profile; what they hold is looked up once."""
+    inventory, memo = ground.inventory, ground.inventory.memo.rooms
+    profile, names = inventory.profiles[ground.profile], inventory.trees[ground.profile].names()
+    found = []
+    if len(memo) > _KEPT:
+        memo.clear()
+    for gang in running:
+        if gang.profile != profile or not gang.pods:
+            continue
+        key = id(gang.pods), ground.profile
+        kept = memo.get(key)
+        if kept is None or kept[0] is not gang.pods or not isinstance(kept[1], Seats):
+            kept = memo[key] = gang.pods, _seats(ground, gang)
+        seats = cast("Seats", kept[1])
+        closes = None
+        if gang.exclusive in names and len(seats.at):
+            closes = ground.around(names.index(gang.exclusive), seats.at)
+        found.append(Room(gang, seats, closes))
+    return found
 
 
-def _room(ground: Ground, gang: Running) -> Room:
-    seats: dict[int, int] = {}
+def _seats(ground: Ground, gang: Running) -> Seats:
+    """The gang's pods by position; a node that is gone, or of another profile, holds nothing here."""
+    places: dict[int, int] = {}
     needs: dict[tuple[int, int], NDArray[np.int64]] = {}
     rows: list[NDArray[np.int64]] = []
-    index, ids, profile = ground.inventory.index, ground.inventory.domains[ground.profile], ground.profile
-    known = ground.inventory.profile
     counts: list[int] = []
     for node, cards, requests in gang.pods:
-        row = index.get(node, -1)
-        if row < 0 or known[row] != profile:
+        position = ground.position(node)
+        if position < 0:
             continue
         need = needs.get((cards, id(requests)))
         if need is None:
             need = needs[cards, id(requests)] = _need(ground, cards, requests.items())
-        place_ = seats.setdefault(int(ids[row, -1]), len(rows))
+        place_ = places.setdefault(position, len(rows))
         if place_ == len(rows):
             rows.append(need.copy())
             counts.append(1)
         else:
             rows[place_] += need
             counts[place_] += 1
-    at = np.fromiter(seats, np.intp, len(seats))
     amounts = np.array(rows, np.int64) if rows else np.zeros((0, len(ground.columns)), np.int64)
-    closes = None
-    names = ground.inventory.trees[profile].names()
-    if gang.exclusive in names and len(at):
-        closes = ground.around(names.index(gang.exclusive), at)
-    return Room(gang, at, amounts, np.array(counts, np.int64), closes)
+    return Seats(np.fromiter(places, np.intp, len(places)), amounts, np.array(counts, np.int64))
 
 
 def _need(ground: Ground, cards: int, requests: Iterable[tuple[str, int]]) -> NDArray[np.int64]:
@@ -78,7 +103,7 @@ def _need(ground: Ground, cards: int, requests: Iterable[tuple[str, int]]) -> ND
 
 def occupy(ground: Ground, room: Room, sign: int = 1) -> None:
     """Count the gang where it sits, for those who want a domain for themselves."""
-    ground.held[room.at] += sign * room.pods
+    ground.held[room.at] += sign * room.seats.pods
     if room.closes is not None:
         ground.closed[room.closes] += sign
 
@@ -102,9 +127,19 @@ class Future:
     def free(self, room: Room, sign: int = 1) -> None:
         """The gang is gone (sign -1: it is back)."""
         at = room.at
-        self.raw[at] += sign * room.amounts
+        self.raw[at] += sign * room.seats.amounts
         self.ground.free[at] = np.maximum(self.raw[at], 0)
         if self.tracked:
+            occupy(self.ground, room, -sign)
+
+    def settle(self, chosen: Sequence[Room], sign: int = 1) -> None:
+        """Many are gone (sign -1: back) at once."""
+        if not chosen:
+            return
+        at = np.concatenate([room.at for room in chosen])
+        np.add.at(self.raw, at, sign * np.concatenate([room.seats.amounts for room in chosen]))
+        np.maximum(self.raw, 0, out=self.ground.free)
+        for room in chosen if self.tracked else ():
             occupy(self.ground, room, -sign)
 
     def take(self, amounts: NDArray[np.int64]) -> None:
@@ -191,9 +226,3 @@ class Prober:
 def sound(ground: Ground, gang: Gang, option: Option) -> bool:
     """True where the gang's demands can be meant on this ground."""
     return demand.check(ground.inventory.trees[ground.profile], gang.topology, option.groups) is None
-
-
-def settle(future: Future, chosen: Sequence[Room], sign: int = 1) -> None:
-    """Several gangs leave (or come back)."""
-    for room in chosen:
-        future.free(room, sign)

@@ -49,7 +49,7 @@ class Outlook:
         """The room once everybody is gone who is going."""
         if self._late is None:
             self._late = Future(self.ground, tracked=self.tracked)
-            future.settle(self._late, [room for room in self.rooms() if room.gang.leaving])
+            self._late.settle([room for room in self.rooms() if room.gang.leaving])
         return self._late
 
     def excuses(self, gang: Gang) -> bool:
@@ -109,10 +109,10 @@ class Outlook:
     def claim(self, gang: Gang, option: Option, victims: Sequence[Room]) -> Placement | None:
         """Keep the room that the victims leave (and what is free beside it) for this gang."""
         late = self.late()
-        future.settle(late, victims)
+        late.settle(victims)
         answer = late.place(gang, option)
         if not isinstance(answer, Placement):
-            future.settle(late, victims, -1)
+            late.settle(victims, -1)
             return None
         self.gone.update(room.gang.uid for room in victims)
         self.claimed = gang

@@ -32,7 +32,7 @@ from cardpool.engine.ground import Ground
 from cardpool.engine.outlook import BLOCKING, Outlook
 from cardpool.names import Reason
 
-_SEARCHES: Final = 64
+_SEARCHES: Final = 32
 
 
 class Strategy(StrEnum):

@@ -67,7 +67,19 @@ def search(
 class _Search:
     """One search; ``future`` and ``ledger`` are its own copies and change back and forth."""
 
-    __slots__ = ("cards", "costs", "future", "gang", "ledger", "now", "option", "prober", "rooms", "want_quota")
+    __slots__ = (
+        "cards",
+        "costs",
+        "future",
+        "gang",
+        "ledger",
+        "now",
+        "option",
+        "order",
+        "prober",
+        "rooms",
+        "want_quota",
+    )
 
     def __init__(
         self, late: Future, gang: Gang, option: Option, rooms: Sequence[Room], ledger: Ledger, now: float
@@ -76,13 +88,18 @@ class _Search:
         self.future, self.ledger = late.copy(), ledger.copy()
         self.prober = Prober(self.future, gang, option)
         self.costs = {room.gang.uid: lost(room.gang, now) for room in rooms}
+        self.order = {
+            room.gang.uid: (self.costs[room.gang.uid], room.gang.priority, -room.gang.started, room.gang.key)
+            for room in rooms
+        }
         self.rooms = sorted(rooms, key=self._dear)
         self.cards = quota.cards_of(option)
         self.want_quota = not self._quota()
 
     def run(self) -> list[Room] | None:
         """The cheapest of the choices that were found."""
-        every = [room for room in self.rooms if self._remove(room)]
+        every = [room for room in self.rooms if self._lets_go(room.gang)]
+        self.future.settle(every)
         feasible = self._quota() and self.prober.fits()
         scopes = self._scopes(every) if feasible else []
         full = self.prober.measure().copy()
@@ -97,7 +114,7 @@ class _Search:
 
     def _dear(self, room: Room) -> tuple[int, int, float, str]:
         """Cheapest first: work lost, priority, the youngest, the key."""
-        return self.costs[room.gang.uid], room.gang.priority, -room.gang.started, room.gang.key
+        return self.order[room.gang.uid]
 
     def _cost(self, chosen: Sequence[Room]) -> Cost:
         total = sum(self.costs[room.gang.uid] for room in chosen)
@@ -108,17 +125,22 @@ class _Search:
         return self.ledger.beyond(self.gang.team, self.option.profile, self.cards) is None
 
     def _remove(self, room: Room) -> bool:
-        """Let one go, unless its team would be reclaimed from though it has no more than its quota."""
-        victim = room.gang
-        if victim.team != self.gang.team and not self.ledger.borrows(victim.team, victim.profile):
+        """Let one go where its team may lose it."""
+        if not self._lets_go(room.gang):
             return False
         self.future.free(room)
+        return True
+
+    def _lets_go(self, victim: Running) -> bool:
+        """Take the gang off the ledger, unless it belongs to another team that has no more than its quota."""
+        if victim.team != self.gang.team and not self.ledger.borrows(victim.team, victim.profile):
+            return False
         self.ledger.take(victim.team, victim.profile, -victim.cards())
         return True
 
     def _bring_back(self, chosen: Sequence[Room]) -> None:
+        self.future.settle(chosen, -1)
         for room in chosen:
-            self.future.free(room, -1)
             self.ledger.take(room.gang.team, room.gang.profile, room.gang.cards())
 
     def _scopes(self, every: Sequence[Room]) -> list[Mask | None]:
@@ -132,8 +154,8 @@ class _Search:
         after = np.add.reduceat(np.where(open_, self.prober.measure(), 0), starts[:-1])
         self._bring_back(every)
         before = np.add.reduceat(np.where(open_, self.prober.measure(), 0), starts[:-1])
+        self.future.settle(every)
         for room in every:
-            self.future.free(room)
             self.ledger.take(room.gang.team, room.gang.profile, -room.gang.cards())
         able = np.flatnonzero(after >= self.prober.want)
         costs = np.zeros(len(starts) - 1)
@@ -196,7 +218,8 @@ class _Search:
         kept = list(gone)
         for room in sorted(gone, key=self._dear, reverse=True) if fits else ():
             before = int(self.prober.measure(room.at)[inside[room.at]].sum())
-            self._bring_back([room])
+            self.future.free(room, -1)
+            self.ledger.take(room.gang.team, room.gang.profile, room.gang.cards())
             now = total - before + int(self.prober.measure(room.at)[inside[room.at]].sum())
             if now >= self.prober.want and self._quota() and self.prober.fits(scope):
                 total = now

@@ -138,9 +138,6 @@ def _level_problem(draft: Draft, known: list[str]) -> tuple[Reason, str] | None:
 
 def _template_problem(draft: Draft) -> tuple[Reason, str] | None:
     spec = draft.spec
-    if spec.topology is not None and spec.topology.exclusive is not None:
-        text = "spec.topology.exclusive is not implemented in this version; remove it"
-        return Reason.NOT_IMPLEMENTED, text
     for place, group in enumerate(spec.groups):
         where = f"spec.groups[{place}].template"
         try:

@@ -145,7 +145,6 @@ def answers(rest: Rest, ended: frozenset[str]) -> Plan:
             told[key] = _refused(draft, refusals[key])
         else:
             told[key] = _standing(draft, study.place)
-    queue = [*placements, *refusals]
     evictions = tuple(
         Eviction(*_names(item.gang), item.reason.value, item.by) for result in results for item in result.evictions
     )
@@ -159,18 +158,20 @@ def answers(rest: Rest, ended: frozenset[str]) -> Plan:
         for name, total in sorted(study.totals.items())
     )
     homes = {name: member.supernode for name, member in study.place.members.items()}
-    return Plan(tuple(_ordered(told, queue)), evictions, reservations, pools, homes)
+    queue = dict.fromkeys((*placements, *refusals))
+    asked = [told.pop(key) for key in queue if key in told]
+    return Plan(tuple(in_order([*asked, *told.values()])), evictions, reservations, pools, homes)
 
 
-def _ordered(told: Mapping[str, JobAnswer], queue: Iterable[str]) -> list[JobAnswer]:
-    asked = {key: number for number, key in enumerate(queue)}
-    rank = {Decision.KEEP: 0, Decision.REJECT: 3}
+def in_order(told: Iterable[JobAnswer]) -> list[JobAnswer]:
+    """Who runs first and who is refused last; in between those with a place, the queue, and who is not in it."""
 
-    def order(item: JobAnswer) -> tuple[int, int, str]:
-        number = asked.get(item.key, -1)
-        return rank.get(item.decision, 1 if number >= 0 else 2), number, item.key
+    def order(item: JobAnswer) -> int:
+        if item.decision is Decision.WAIT and not item.position:
+            return 3
+        return {Decision.KEEP: 0, Decision.PLACE: 1, Decision.REJECT: 4}.get(item.decision, 2)
 
-    return sorted(told.values(), key=order)
+    return sorted(told, key=order)
 
 
 def _unjudged(job: JobRecord) -> JobAnswer:

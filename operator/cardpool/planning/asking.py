@@ -18,7 +18,7 @@ from cardpool import errors
 from cardpool.domain.world import PriorityClassRecord, World
 from cardpool.lifecycle import cardpool, membership, teams
 from cardpool.names import Kind, Reason
-from cardpool.planning import adoption, answer, documents, inputs, patience, whatif
+from cardpool.planning import adoption, comeback, documents, inputs, patience, whatif
 from cardpool.planning.answer import Plan
 from cardpool.planning.inputs import Inputs
 from cardpool.vendors import registry as makers
@@ -151,10 +151,9 @@ def _supposed(world: World, registry: Registry, question: Question) -> World:
 
 
 def _plan(world: World, registry: Registry, notes: list[str]) -> Plan:
-    ended = frozenset(key for key, job in world.jobs.items() if job.status.completion_time is not None)
-    rest = patience.come_to_rest(world, registry)
+    plan, rest = comeback.plan(world, registry)
     notes += _troubles(rest, registry)
-    return answer.answers(rest, ended)
+    return plan
 
 
 def _troubles(rest: patience.Rest, registry: Registry) -> list[str]:

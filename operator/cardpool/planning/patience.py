@@ -24,11 +24,15 @@ _TURNS: Final = ("attempt", "execution_attempt", "retry_after", "completion_time
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """A world at rest with what the cycle found in it; ``struck`` are the jobs that came down on the way."""
+    """A world at rest with what the cycle found in it.
+
+    ``struck`` are the jobs that came down on the way, by key; ``fallen`` are their pods, which are not gone yet.
+    """
 
     world: World
     study: cycle.Study
     struck: frozenset[str]
+    fallen: Mapping[str, tuple[PodRecord, ...]]
 
 
 def come_to_rest(world: World, registry: Registry) -> Rest:
@@ -37,15 +41,17 @@ def come_to_rest(world: World, registry: Registry) -> Rest:
     pools = {name: _hasty(pool) for name, pool in world.pools.items()}
     leaving = [pod.uid for pod in world.pods.values() if pod.deleting and LABEL_JOB in pod.labels]
     world = without(replace(world, pools=pools, jobs=_unbound(world.jobs)), leaving)
-    struck: set[str] = set()
+    fallen: dict[str, tuple[PodRecord, ...]] = {}
     for _ in range(ROUNDS):
         study = cycle.study(world, registry, settings, memory)
         moved = {key: one for key, one in study.drafts.items() if _moves(one)}
         if not moved:
             break
-        struck |= {key for key, one in moved.items() if one.status.attempt != one.job.status.attempt}
+        for key, one in moved.items():
+            if one.status.attempt != one.job.status.attempt:
+                fallen[key] = (*fallen.get(key, ()), *(pod for pod in one.live.values() if pod.uid in one.deletions))
         world = _advance(world, moved)
-    return Rest(world, study, frozenset(struck))
+    return Rest(world, study, frozenset(fallen), fallen)
 
 
 def indexed(world: World) -> World:

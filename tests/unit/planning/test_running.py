@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.unit.planning import manifests
 from tests.unit.planning.manifests import group, job, node, not_ready, pool, running, topology
 
@@ -144,14 +146,42 @@ def test_cards_lost_under_a_running_job_move_it(tmp_path: Path) -> None:
     assert found["later"]["decision"] == "Wait"
 
 
-def test_the_host_that_lost_cards_takes_no_other_job(tmp_path: Path) -> None:
-    """An eight-card job keeps no eight cards on six; six more do not fit there whoever asks."""
+HOSTS: dict[str, tuple[int, str]] = {"a job that is hit": (8, "Wait"), "a job that is not": (6, "Keep")}
+
+
+@pytest.mark.parametrize(("cards", "decision"), HOSTS.values(), ids=HOSTS)
+def test_the_host_that_lost_cards_takes_no_other_job(tmp_path: Path, cards: int, decision: str) -> None:
+    """Eight cards became six under a running job: six more do not fit there while its pod is there."""
     weak = node("a")
     weak["status"]["allocatable"][manifests.RESOURCE] = "6"
-    wanted, later = job(group(1, 6), name="old"), job(group(1, 6), name="later")
+    wanted, later = job(group(1, cards), name="old"), job(group(1, 6), name="later")
     found = manifests.by_name(manifests.planned(tmp_path, pool(), weak, *running(wanted, ["a"]), wanted, later))
 
-    assert (found["old"]["decision"], found["later"]["decision"]) == ("Keep", "Wait")
+    assert (found["old"]["decision"], found["later"]["decision"]) == (decision, "Wait")
+
+
+def test_what_a_moving_gang_leaves_is_not_given_away_at_once(tmp_path: Path) -> None:
+    """Both ranks move to the rack that has room for both; the node that lives is free only in the next cycle."""
+    tree = {"b": {"r1": {"x1": 1, "x2": 1}, "r2": {"x3": 1, "x4": 1}}}
+    wanted, later = job(group(2), demand=topology("rack"), name="old"), job(group(1), name="later")
+    pods = running(wanted, ["x1", "x2"])
+    made = rows("x1", tree=tree)
+    found = manifests.by_name(manifests.planned(tmp_path, pool(LEVELS), *made, *pods, wanted, later))
+
+    assert (found["old"]["decision"], manifests.seats(found["old"])) == ("Place", ["x3", "x4"])
+    assert (found["later"]["decision"], found["later"]["reason"]) == ("Wait", "InsufficientCards")
+
+
+def test_others_are_placed_beside_a_gang_that_comes_back(tmp_path: Path) -> None:
+    """One rank moves, one stays; of two nodes that are free the gang takes one and the next job the other."""
+    made = [not_ready(node("a")), node("b"), node("c"), node("d")]
+    wanted, later = job(group(2, 8), name="old"), job(group(1, 8), name="later")
+    found = manifests.by_name(manifests.planned(tmp_path, pool(), *made, *running(wanted, ["a", "b"]), wanted, later))
+
+    assert {name: (item["decision"], manifests.seats(item)) for name, item in found.items()} == {
+        "old": ("Place", ["c", "b"]),
+        "later": ("Place", ["d"]),
+    }
 
 
 def test_waits_are_over(tmp_path: Path) -> None:

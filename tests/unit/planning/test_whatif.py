@@ -8,7 +8,7 @@ from tests.unit.planning import manifests
 from tests.unit.planning.manifests import group, job, node, pool, running, topology
 
 LEVELS = ("supernode",)
-TREE = {"SN_0": [8, 8], "SN_1": [8, 8]}
+TREE = {"sn0": [8, 8], "sn1": [8, 8]}
 
 
 def test_more_nodes_stand_where_their_pattern_stands(tmp_path: Path) -> None:
@@ -19,39 +19,39 @@ def test_more_nodes_stand_where_their_pattern_stands(tmp_path: Path) -> None:
 
     assert manifests.only(manifests.plan("-f", path))["decision"] == "Wait"
     found = manifests.plan("-f", path, "--add-nodes", "k100=1")
-    assert sorted(manifests.seats(manifests.only(found))) == ["SN_0-0", "SN_0-1", "added-k100-0001"]
+    assert sorted(manifests.seats(manifests.only(found))) == ["added-k100-0001", "sn0-0", "sn0-1"]
     assert found["pools"][0]["cards"]["total"] == 40
-    other = manifests.plan("-f", path, "--add-nodes", "SN_1-0=1")
-    assert sorted(manifests.seats(manifests.only(other))) == ["SN_1-0", "SN_1-1", "added-SN_1-0-0001"]
+    other = manifests.plan("-f", path, "--add-nodes", "sn1-0=1")
+    assert sorted(manifests.seats(manifests.only(other))) == ["added-sn1-0-0001", "sn1-0", "sn1-1"]
 
 
 def test_a_lost_node_moves_its_ranks(tmp_path: Path) -> None:
     """The rank on it goes to its neighbour in the supernode; by name of the node."""
     wanted = job(group(1, 8))
-    path = manifests.write(tmp_path, pool(LEVELS), *manifests.nodes(TREE, LEVELS), *running(wanted, ["SN_1-0"]), wanted)
+    path = manifests.write(tmp_path, pool(LEVELS), *manifests.nodes(TREE, LEVELS), *running(wanted, ["sn1-0"]), wanted)
 
-    assert manifests.seats(manifests.only(manifests.plan("-f", path))) == ["SN_1-0"]
-    answer = manifests.only(manifests.plan("-f", path, "--lose", "SN_1-0"))
-    assert (answer["decision"], answer["reason"], manifests.seats(answer)) == ("Place", "NodeLost", ["SN_1-1"])
+    assert manifests.seats(manifests.only(manifests.plan("-f", path))) == ["sn1-0"]
+    answer = manifests.only(manifests.plan("-f", path, "--lose", "sn1-0"))
+    assert (answer["decision"], answer["reason"], manifests.seats(answer)) == ("Place", "NodeLost", ["sn1-1"])
 
 
 def test_a_lost_supernode_moves_everything(tmp_path: Path) -> None:
     """By its label's value or by the name of its object."""
     wanted = job(group(2, 8), demand=topology("supernode"))
     rows = manifests.nodes(TREE, LEVELS)
-    path = manifests.write(tmp_path, pool(LEVELS), *rows, *running(wanted, ["SN_1-0", "SN_1-1"]), wanted)
+    path = manifests.write(tmp_path, pool(LEVELS), *rows, *running(wanted, ["sn1-0", "sn1-1"]), wanted)
     declared = {
         "apiVersion": manifests.API,
         "kind": "Supernode",
         "metadata": {"name": "hall-2"},
-        "spec": {"pool": "main", "selector": {"matchLabels": {"example.com/supernode": "SN_1"}}},
+        "spec": {"pool": "main", "selector": {"matchLabels": {"example.com/supernode": "sn1"}}},
     }
     other = manifests.write(tmp_path, declared, name="declared.yaml")
 
-    for arguments in (("-f", path, "--lose", "SN_1"), ("-f", path, other, "--lose", "hall-2")):
+    for arguments in (("-f", path, "--lose", "sn1"), ("-f", path, other, "--lose", "hall-2")):
         answer = manifests.only(manifests.plan(*arguments))
-        assert (answer["decision"], manifests.seats(answer)) == ("Place", ["SN_0-0", "SN_0-1"])
-    refused = manifests.plan("-f", path, "--lose", "SN_1", "--lose", "SN_0-0")
+        assert (answer["decision"], manifests.seats(answer)) == ("Place", ["sn0-0", "sn0-1"])
+    refused = manifests.plan("-f", path, "--lose", "sn1", "--lose", "sn0-0")
     assert "1 of 2 pods fit" in manifests.only(refused)["message"]
     assert "3 not ready" in manifests.only(refused)["message"]
 
@@ -92,8 +92,8 @@ def test_the_table(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert lines[1].split() == ["QUEUE", "JOB", "DECISION", "PODS", "WHERE", "REASON"]
     assert lines[2].split()[:3] == ["team-a/a", "Place", "3"]
-    assert "main-sn-0-" in lines[2]
-    assert " x2, main-sn-1-" in lines[2]
+    assert "main-sn0-" in lines[2]
+    assert " x2, main-sn1-" in lines[2]
     assert lines[3].split()[:4] == ["1", "team-a/b", "Wait", "InsufficientCards:"]
     assert "1 of 2 pods fit" in lines[3]
     assert "1 tainted ([red]x)" in lines[3]

@@ -58,7 +58,7 @@ def tables(reply: Reply) -> Iterator[Table]:
         for one in plan.reservations:
             held.add_row(escape(f"{one.namespace}/{one.name}"), str(len(one.nodes)), one.expected_start or "unknown")
         yield held
-    pools = _table("Pools, before anything is placed", "POOL", "CARDS", "HEALTHY", "FREE")
+    pools = _table("Pools before", "POOL", "CARDS", "HEALTHY", "FREE")
     for pool in plan.pools:
         pools.add_row(escape(pool.name), str(pool.total), str(pool.healthy), str(pool.free))
     yield pools

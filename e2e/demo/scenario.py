@@ -25,9 +25,22 @@ from tests.support.recorder import Recorder
 class MissingError(Exception):
     """A step did not come true in time: which object was waited for, and what of it."""
 
-    def __init__(self, kind: str, name: str, namespace: str, what: str, last: object = None) -> None:
+    def __init__(self, kind: str, name: str, namespace: str, what: str, last: Body | None = None) -> None:
         self.kind, self.name, self.namespace = kind, name, namespace
-        super().__init__(f"{kind} {namespace + '/' if namespace else ''}{name}: {what}; last seen: {last}")
+        super().__init__(f"{kind} {namespace + '/' if namespace else ''}{name}: {what}; {_words(last)}")
+
+
+def _words(body: Body | None) -> str:
+    """What the object says of itself: its phase, and conditions that are not True and have something to say."""
+    if body is None or not body.get("metadata"):
+        return "there is no such object"
+    status = status_of(body)
+    said = [
+        f"{one['type']} is {one['status']} ({one.get('reason', '')}): {one['message']}"
+        for one in status.get("conditions") or ()
+        if one["status"] != "True" and one.get("message") and one.get("reason") != "Pending"
+    ]
+    return "; ".join([f"phase {status.get('phase', '-')}", *said])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +110,7 @@ class Story:
                 raise
             last = self.recorder.find(kind, named, place)
             text = f"{what} did not come true in {seconds:g} s"
-            raise MissingError(kind, named, place, text, status_of(last) if last else "no such object") from error
+            raise MissingError(kind, named, place, text, last) from error
 
     async def running(self, attempt: int, seconds: float = 90.0) -> Mapping[str, Any]:
         """The status, once all pods of that attempt run; an end of the job is not waited out."""
@@ -111,7 +124,7 @@ class Story:
 
         status: Mapping[str, Any] = await self.until(look, f"all pods of attempt {attempt} running", seconds)
         if status.get("phase") != "Running" or status.get("attempt", 0) != attempt:
-            raise MissingError("TrainingJob", self.name, self.namespace, f"attempt {attempt} never ran", status)
+            raise MissingError("TrainingJob", self.name, self.namespace, f"attempt {attempt} never ran", self.job())
         return status
 
     async def trained(self, event: str, count: int, attempt: int, seconds: float = 90.0) -> Line:
@@ -198,6 +211,5 @@ async def unpooled(
     try:
         await recorder.until(look, seconds, "no node labelled and no supernode left")
     except AssertionError as error:
-        raise MissingError(
-            "CardPool", pool, "", f"labels or supernodes stayed {seconds:g} s after its deletion"
-        ) from error
+        text = f"labels or supernodes stayed {seconds:g} s after its deletion"
+        raise MissingError("CardPool", pool, "", text, recorder.find("CardPool", pool)) from error

@@ -6,12 +6,12 @@ what it sees. The apply of labels carries the node's UID, so it can never make a
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
 from cardpool import errors, names
-from cardpool.kube import client as kube_client
-from cardpool.kube import paths, store
+from cardpool.kube import client, paths, store
 from cardpool.lifecycle import actions
 from cardpool.names import Kind
 from cardpool.runtime import metrics
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 class Fleet:
     """Performs node and Supernode writes; each returns whether it went through."""
 
-    def __init__(self, api: kube_client.Client, mirror: store.Mirror, instruments: metrics.Metrics) -> None:
+    def __init__(self, api: client.Client, mirror: store.Mirror, instruments: metrics.Metrics) -> None:
         self._api = api
         self._mirror = mirror
         self._metrics = instruments
@@ -36,15 +36,17 @@ class Fleet:
         return await self._apply(Kind.NODE, item.node, body, item.uid) and await self._taint(item)
 
     async def _taint(self, item: actions.ApplyNodeLabels) -> bool:
-        """Set or remove our one taint; a strategic merge by its key leaves everybody else's alone."""
+        """Set or remove our one taint; the list is atomic, so it is read, changed and written with its version."""
         if item.taint is None:
             return True
-        taint: dict[str, str] = {"key": names.TAINT_POOL, "effect": "NoSchedule"}
-        taint |= {"value": item.taint} if item.taint else {"$patch": "delete"}
-        body = {"metadata": {"uid": item.uid}, "spec": {"taints": [taint]}}
         path = paths.by_key(Kind.NODE, item.node)
         try:
-            raw = await self._api.patch(path, body, content_type=kube_client.STRATEGIC_PATCH)
+            node = json.loads(await self._api.get(path))
+            metadata = {"uid": item.uid, "resourceVersion": node["metadata"]["resourceVersion"]}
+            taints = [one for one in node.get("spec", {}).get("taints") or () if one.get("key") != names.TAINT_POOL]
+            if item.taint:
+                taints.append({"key": names.TAINT_POOL, "value": item.taint, "effect": "NoSchedule"})
+            raw = await self._api.patch(path, {"metadata": metadata, "spec": {"taints": taints or None}})
         except (errors.ApiError, errors.UnreachableError) as error:
             self._count("patch", Kind.NODE, error.code if isinstance(error, errors.ApiError) else 0)
             return self._complain(Kind.NODE, item.node, error)

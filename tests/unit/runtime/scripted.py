@@ -62,6 +62,9 @@ class Api:
     async def put(self, path: str, body: Any, **_: Any) -> bytes:
         return await self._do("put", path, body, lambda: self._status(path, body))
 
+    async def patch(self, path: str, body: Any, **_: Any) -> bytes:
+        return await self._do("patch", path, body, lambda: self._checked(path, body))
+
     async def apply(self, path: str, body: Any, **_: Any) -> bytes:
         return await self._do("apply", path, body, lambda: self._merge(path, body))
 
@@ -119,6 +122,12 @@ class Api:
             raise refused(409, "Conflict", "modified")
         self.put_object(target, {**there, "status": body["status"]})
         return self._found(target)
+
+    def _checked(self, path: str, body: Mapping[str, Any]) -> bytes:
+        there = json.loads(self._found(path))
+        if body["metadata"].get("resourceVersion") not in {None, there["metadata"]["resourceVersion"]}:
+            raise refused(409, "Conflict", "modified")
+        return self._merge(path, body)
 
     def _merge(self, path: str, body: Mapping[str, Any]) -> bytes:
         there = self.objects.get(path, {"metadata": {}})

@@ -64,3 +64,35 @@ async def test_removing_a_supernode(code: int, expected: bool) -> None:
     bench.api.fail("delete", "main-sn-0", refused(code))
 
     assert expected == await writer.remove(actions.DeleteSupernode("main-sn-0", "sn-uid"))
+
+
+OTHER = {"key": "example.com/mine", "effect": "NoSchedule"}
+OURS = {"key": "cardpool.dev/pool", "value": "main", "effect": "NoSchedule"}
+NODE_PATH = "/api/v1/nodes/n-0"
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "after"),
+    [("main", [OTHER], [OTHER, OURS]), ("", [OURS, OTHER], [OTHER])],
+    ids=["set", "taken away"],
+)
+async def test_the_taints_of_others_stay(value: str, before: list[object], after: list[object]) -> None:
+    """Our taint comes and goes; the list is written whole, with the version that was read."""
+    bench, writer = make()
+    bench.api.put_object(
+        NODE_PATH, {"kind": "Node", "metadata": {"name": "n-0", "uid": "u"}, "spec": {"taints": before}}
+    )
+
+    assert await writer.labels(actions.ApplyNodeLabels("n-0", "u", {}, value))
+    assert bench.api.objects[NODE_PATH]["spec"]["taints"] == after
+    assert bench.api.bodies[-1]["metadata"]["resourceVersion"]
+
+
+async def test_a_taint_on_a_node_that_changed_meanwhile_waits() -> None:
+    """A conflict writes nothing; the next cycle reads anew."""
+    bench, writer = make()
+    bench.api.put_object(NODE_PATH, {"kind": "Node", "metadata": {"name": "n-0", "uid": "u"}, "spec": {}})
+    bench.api.fail("patch", "n-0", refused(409, "Conflict"))
+
+    assert not await writer.labels(actions.ApplyNodeLabels("n-0", "u", {}, "main"))
+    assert "taints" not in bench.api.objects[NODE_PATH]["spec"]

@@ -63,6 +63,7 @@ class Bench:
 
     async def prepare(self) -> None:
         """Namespaces and the pool; the seconds until every node is labelled and counted."""
+        await self._untainted()
         for name in (OURS, RAW):
             await self.client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
             await _until_account(self.client, name)
@@ -149,9 +150,13 @@ class Bench:
         self.figures.peak_mib = max(self.figures.peak_mib, self.operator.peak_bytes() / 2**20)
 
     async def _clear_raw(self) -> None:
-        query = {"labelSelector": "cardpool.dev/rank"}
-        options = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
-        await self.client.request("DELETE", rest.path_of("Pod", None, RAW), options, query=query)
+        gate = asyncio.Semaphore(floor.IN_FLIGHT)
+
+        async def delete(name: str) -> None:
+            async with gate:
+                await self.client.delete("Pod", name, RAW, grace=0)
+
+        await asyncio.gather(*(delete(pod["metadata"]["name"]) for pod in self.made[1]))
         for service in self.made[0]:
             await self.client.delete("Service", service["metadata"]["name"], RAW)
         await self._gone(RAW)
@@ -168,6 +173,14 @@ class Bench:
             return len(await self.client.list("Node", labels=f"cardpool.dev/pool={POOL}")) == self.nodes
 
         await rest.wait_for(all_labelled, self.patience, "all nodes labelled", every=1.0)
+
+    async def _untainted(self) -> None:
+        """Return when the controller manager has taken its own taints off all nodes, which trails their readiness."""
+
+        async def none_tainted() -> bool:
+            return not any(node["spec"].get("taints") for node in await self.client.list("Node"))
+
+        await rest.wait_for(none_tainted, self.patience, "all nodes free of taints", every=3.0)
 
 
 def _refused(status: dict[str, Any]) -> bool:

@@ -88,7 +88,7 @@ async def test_conditions_and_columns_tell_the_story(scene: Scene) -> None:
     assert all(one["observedGeneration"] == 1 for one in status_of(body)["conditions"])
     assert row["phase"] == "Running"
     assert row["ready"] == "2/2"
-    assert scene.events("Running") or scene.events("PodsScheduled")
+    await scene.until(lambda: scene.events("Running"), "an Event of the start")
     await scene.verify()
 
 

@@ -298,8 +298,11 @@ async def test_a_bad_vendor_file_is_said_and_harms_nobody(scene: Scene) -> None:
 
 
 async def test_a_tainted_pool_is_for_gangs_alone(scene: Scene) -> None:
-    """With taintNodes the nodes carry the pool's taint, gangs tolerate it, and the taint goes with the pool."""
-    await scene.usual(2, taintNodes=True)
+    """With taintNodes the nodes carry the pool's taint, gangs tolerate it, it goes with the pool, and others' stay."""
+    await scene.add_nodes(3)
+    theirs = {"key": "example.com/mine", "effect": "NoSchedule"}
+    await scene.kube.patch("Node", scene.nodes[2], {"spec": {"taints": [theirs]}})
+    await scene.add_pool(taintNodes=True)
 
     def taints(name: str) -> set[str]:
         return {one["key"] for one in (scene.recorder.find("Node", name) or {})["spec"].get("taints") or ()}
@@ -310,4 +313,6 @@ async def test_a_tainted_pool_is_for_gangs_alone(scene: Scene) -> None:
     await scene.clear()
     await scene.kube.delete("CardPool", scene.name)
     await scene.until(lambda: not any("cardpool.dev/pool" in taints(name) for name in scene.nodes), "taints gone")
+
+    assert taints(scene.nodes[2]) == {"example.com/mine"}
     await scene.verify()

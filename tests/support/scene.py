@@ -24,8 +24,8 @@ from tests.support.recorder import Recorder
 from tests.support.rules.verdict import Expectation, Quiet
 
 SECONDS = 20.0
-STILL = 0.8  # longer than the operator holds back counts, see operator_process
-QUIET = 1.2
+STILL = 0.4  # longer than the operator holds back counts, see operator_process
+QUIET = 0.5  # finds writes that repeat; test_a_long_rest_is_without_a_write finds those of slow timers
 OWNED = ("Pod", "Service", "ConfigMap")
 
 

@@ -1,0 +1,85 @@
+"""The benchmark's own arithmetic: what a raw client would send, what a ratio is, when a figure is out of range."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from e2e.bench import floor, report
+from e2e.bench.measures import Figures
+
+RANGES = """
+sizes:
+  full:
+    figures:
+      bound_ratio: {value: 1.1, most: 1.3}
+"""
+
+
+def test_a_pod_is_stripped_to_what_a_client_sends() -> None:
+    """Defaults, the bound node, tokens, owners and the server's metadata go; affinity and what was asked for stay."""
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
+    token = {"name": "kube-api-access-x", "mountPath": "/var/run/secrets"}
+    pod = {
+        "metadata": {
+            "name": "gang-worker-0", "namespace": "bench", "uid": "u", "labels": {"a": "b"},
+            "ownerReferences": [{"uid": "j"}], "resourceVersion": "7",
+        },
+        "spec": {
+            "nodeName": "n", "schedulerName": "default-scheduler", "affinity": affinity, "restartPolicy": "Never",
+            "hostname": "gang-worker-0", "subdomain": "gang", "volumes": [{"name": "kube-api-access-x"}, {"name": "data"}],
+            "tolerations": [
+                {"key": "node.kubernetes.io/not-ready", "tolerationSeconds": 300},
+                {"key": "node.kubernetes.io/not-ready", "tolerationSeconds": 30},
+            ],
+            "containers": [
+                {"name": "main", "imagePullPolicy": "Always", "volumeMounts": [token, {"name": "data", "mountPath": "/d"}]}
+            ],
+        },
+        "status": {"phase": "Running"},
+    }  # fmt: skip
+
+    assert floor.strip_pod(pod, "raw-ns", "gang", "raw") == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "raw-worker-0", "namespace": "raw-ns", "labels": {"a": "b"}},
+        "spec": {
+            "affinity": affinity,
+            "restartPolicy": "Never",
+            "hostname": "raw-worker-0",
+            "subdomain": "raw",
+            "volumes": [{"name": "data"}],
+            "tolerations": [{"key": "node.kubernetes.io/not-ready", "tolerationSeconds": 30}],
+            "containers": [{"name": "main", "volumeMounts": [{"name": "data", "mountPath": "/d"}]}],
+        },
+    }
+
+
+def test_the_ratio_is_taken_round_by_round() -> None:
+    """A slow minute of the machine hits both sides of its round and leaves the ratio alone."""
+    figures = Figures(floor_seconds=[4.0, 40.0, 4.0], bound_seconds=[4.4, 44.0, 6.0])
+
+    assert figures.ratio == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize(
+    ("value", "ok"), [(1.3, True), (1.31, False)], ids=["at the edge of the range", "beyond the range"]
+)
+def test_a_figure_is_judged_by_its_range(tmp_path: Path, value: float, *, ok: bool) -> None:
+    """The recorded most still passes, more does not, and a figure without a range always does."""
+    ranges = tmp_path / "ranges.yaml"
+    ranges.write_text(RANGES)
+    verdicts = report.judge({"bound_ratio": value, "no_seconds": 99.0}, "full", ranges)
+
+    assert [one.ok for one in verdicts] == [ok, True]
+
+
+def test_the_recorded_ranges_name_figures_that_exist() -> None:
+    """Every figure in the range file is one that the benchmark reports, and its value is inside its range."""
+    recorded = report.yaml.safe_load(report.RANGES.read_text())["sizes"]
+
+    for size in recorded.values():
+        for name, one in size["figures"].items():
+            assert name in report.MEANING
+            assert one["value"] <= one["most"]

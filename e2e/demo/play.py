@@ -168,6 +168,7 @@ class Stage:
         judged = [verdicts.one_restart(status, broken)]
         if self.real:
             judged += verdicts.continues(read, status, 1)
+            judged.append(verdicts.repeats(read, 1))
             judged.append(verdicts.card_unused(history, story.key, broken, 1))
             steps = _env(self.job, "STEPS")
             judged.append(verdicts.succeeded(status, read, int(steps) if steps else None))

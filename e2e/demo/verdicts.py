@@ -57,6 +57,15 @@ def continues(curve: Curve, status: Mapping[str, Any], attempt: int) -> tuple[Ve
     )  # fmt: skip
 
 
+def repeats(curve: Curve, attempt: int) -> Verdict:
+    """The steps that were lost and done again have the losses that they had; without any, nothing is compared."""
+    before, again = curve.losses("step", attempt - 1), curve.losses("step", attempt)
+    twice = sorted(before.keys() & again.keys())
+    other = [step for step in twice if not math.isclose(before[step], again[step], rel_tol=FLOAT_PRECISION)]
+    which = f"{len(twice)} steps were done again" + (f"; step {other[0]} differs" if other else "")
+    return Verdict("steps that were lost are computed to the same losses", not other, which)
+
+
 def card_unused(history: History, job: str, broken: Broken, attempt: int) -> Verdict:
     """No pod of the new attempt ever held the card that broke."""
     claim = "the broken card is not used again"

@@ -105,6 +105,7 @@ async def test_a_broken_card_costs_one_restart_and_no_step_more_than_it_must(sto
     judged = [
         verdicts.one_restart(status, broken),
         *verdicts.continues(curve, status, 1),
+        verdicts.repeats(curve, 1),
         verdicts.card_unused(history, story.key, broken, 1),
         verdicts.succeeded(status, curve, 200),
         verdicts.quick(line),

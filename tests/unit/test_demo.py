@@ -135,6 +135,14 @@ def test_the_curve_must_go_on_where_the_checkpoint_stands(seen: Curve, wanted: l
     assert [one.holds for one in verdicts.continues(seen, status, 1)] == wanted
 
 
+def test_a_step_that_comes_out_otherwise_is_found() -> None:
+    """Every step of both attempts is compared."""
+    same = trained()
+    other = Curve((*same.lines, Line("step", 85, 1, 0.0, 1.0001)))
+
+    assert (verdicts.repeats(same, 1).holds, verdicts.repeats(other, 1).holds) == (True, False)
+
+
 def test_a_half_written_line_is_not_read(tmp_path: Path) -> None:
     """The training may be writing just now, or not have begun."""
     file = tmp_path / "loss.jsonl"

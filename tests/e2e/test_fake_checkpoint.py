@@ -13,7 +13,8 @@ from cardpool.checkpoint import report
 from cardpool.checkpoint.records import Level, Reason, Result, Skipped
 from tests.support import builders
 from tests.support.history import Body, condition
-from tests.support.scene import Scene, stamp
+from tests.support.scene import Scene
+from tests.support.stage import stamp
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 

@@ -14,7 +14,8 @@ from tests.support import builders
 from tests.support.history import condition, status_of
 from tests.support.operator_process import Operator
 from tests.support.rules.verdict import Quiet
-from tests.support.scene import STILL, Scene, paused
+from tests.support.scene import STILL, Scene
+from tests.support.stage import paused
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 

@@ -9,7 +9,8 @@ import pytest
 from e2e.cluster.context import Context
 from tests.support import builders
 from tests.support.history import status_of
-from tests.support.scene import Scene, paused
+from tests.support.scene import Scene
+from tests.support.stage import paused
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import yaml
@@ -40,20 +40,26 @@ _HEAD: Final = msgspec.json.Decoder(Head)
 _RAWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One object: ``number`` counts the file's documents from 1, ``item`` those inside a list (0: no list)."""
+class Place(NamedTuple):
+    """Where an object stands: the file, its document from 1, and the item inside a list (0: no list)."""
 
     source: str
     number: int
-    item: int
+    item: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One object."""
+
+    place: Place
     kind: str
     api: str
     raw: bytes | msgspec.Raw
 
     def where(self) -> str:
         """File, document and item, for people."""
-        return _where(self.source, self.number, self.item)
+        return where(self.place)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml where it is there
@@ -74,7 +80,12 @@ def read(places: Iterable[str]) -> Iterator[Document]:
         except OSError as error:
             raise errors.InputError(f"{name}: cannot be read: {error.strerror or error}") from None
         for number, head, raw in _documents(name, data.removeprefix(_BOM)):
-            yield from _unfold(name, number, head, raw)
+            yield from _unfold(Place(name, number), head, raw)
+
+
+def where(place: Place) -> str:
+    """The place in words."""
+    return f"{place.source}, document {place.number}{f', item {place.item}' if place.item else ''}"
 
 
 def told(error: Exception) -> str:
@@ -153,37 +164,34 @@ def _yaml(name: str, data: bytes) -> Iterator[tuple[int, Head, bytes]]:
             return
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             text = " ".join(str(error).split())
-            raise errors.InputError(f"{_where(name, number, 0)}: is no YAML: {text[:300]}") from None
+            raise errors.InputError(f"{where(Place(name, number))}: is neither YAML nor JSON: {text[:300]}") from None
         if value is None:
             continue
         if not isinstance(value, dict):
-            raise errors.InputError(f"{_where(name, number, 0)}: is {type(value).__name__}, not an object with a kind")
+            raise errors.InputError(
+                f"{where(Place(name, number))}: is {type(value).__name__}, not an object with a kind"
+            )
         try:
             raw = msgspec.json.encode(value)
             head = _HEAD.decode(raw)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise errors.InputError(f"{_where(name, number, 0)}: {told(error)}") from None
+            raise errors.InputError(f"{where(Place(name, number))}: {told(error)}") from None
         yield number, head, raw
 
 
-def _unfold(
-    source: str, number: int, head: Head, raw: bytes | msgspec.Raw, item: int = 0, kind: str = "", api: str = ""
-) -> Iterator[Document]:
+def _unfold(place: Place, head: Head, raw: bytes | msgspec.Raw, kind: str = "", api: str = "") -> Iterator[Document]:
     """The object itself, or the objects of a list; those of a typed list need not say their kind again."""
     kind, api = head.kind or kind, head.api_version or api
     if not kind:
-        raise errors.InputError(f"{_where(source, number, item)}: kind: is missing")
+        raise errors.InputError(f"{where(place)}: kind: is missing")
     if not kind.endswith("List"):
-        yield Document(source, number, item, kind, api, raw)
+        yield Document(place, kind, api, raw)
         return
     typed = kind.removesuffix("List")
-    for at, inner in enumerate(head.items or (), 1):
+    for item, inner in enumerate(head.items or (), 1):
+        inside = Place(place.source, place.number, item)
         try:
-            inside = _HEAD.decode(inner)
+            inner_head = _HEAD.decode(inner)
         except msgspec.DecodeError as error:
-            raise errors.InputError(f"{_where(source, number, at)}: {told(error)}") from None
-        yield from _unfold(source, number, inside, inner, at, typed, api if typed else "")
-
-
-def _where(source: str, number: int, item: int) -> str:
-    return f"{source}, document {number}{f', item {item}' if item else ''}"
+            raise errors.InputError(f"{where(inside)}: {told(error)}") from None
+        yield from _unfold(inside, inner_head, inner, typed, api if typed else "")

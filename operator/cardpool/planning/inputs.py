@@ -28,7 +28,7 @@ from cardpool.kube import convert, paths, wire
 from cardpool.lifecycle.conditions import Board
 from cardpool.names import Condition, Kind, Reason
 from cardpool.planning import documents
-from cardpool.planning.documents import Document
+from cardpool.planning.documents import Document, Place
 
 STAND_IN: Final = "input:"
 DEFAULT_NAMESPACE: Final = "default"
@@ -62,7 +62,7 @@ class Reader:
         self._inputs = Inputs()
         self._converter = convert.Converter()
         self._uids: set[str] = set()
-        self._seen: dict[tuple[Kind, str], Document] = {}
+        self._seen: dict[tuple[Kind, str], Place] = {}
         self._ignored: Counter[str] = Counter()
         self._unsaid = 0
 
@@ -97,9 +97,9 @@ class Reader:
             raise errors.InputError(f"{document.where()}: metadata.name: is missing")
         self._complete(kind, obj)
         key = convert.key(obj.metadata)
-        twin = self._seen.setdefault((kind, key), document)
-        if twin is not document and not instead:
-            raise errors.InputError(f"{document.where()}: {kind} {key} stands in {twin.where()} already")
+        twin = self._seen.setdefault((kind, key), document.place)
+        if twin is not document.place and not instead:
+            raise errors.InputError(f"{document.where()}: {kind} {key} stands in {documents.where(twin)} already")
         try:
             record = self._record(kind, obj)
         except ValueError as error:

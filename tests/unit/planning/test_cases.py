@@ -188,3 +188,57 @@ def test_priority_goes_first(tmp_path: Path) -> None:
 
     assert {name: item["decision"] for name, item in found.items()} == {"low": "Wait", "high": "Place", "odd": "Reject"}
     assert found["odd"]["message"].startswith("spec.priorityClassName: there is no PriorityClass odd")
+
+
+def foreign(name: str, cards: int) -> manifests.Json:
+    """A pod that is not cardpool's and holds cards of a node."""
+    container = {
+        "name": "main",
+        "resources": {"limits": {manifests.RESOURCE: cards}, "requests": {manifests.RESOURCE: cards}},
+    }
+    meta = {"name": f"other-{name}", "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"nodeName": name, "containers": [container]}}
+
+
+def tiers(used: dict[str, int]) -> list[manifests.Json]:
+    """Eight nodes of eight cards in a tree of three tiers, some in use by others."""
+    tree = {
+        top: {mid: {low: dict.fromkeys(ones, 8) for low, ones in lows.items()} for mid, lows in mids.items()}
+        for top, mids in TIERS.items()
+    }
+    return [*manifests.nodes(tree, THREE), *(foreign(name, cards) for name, cards in used.items())]
+
+
+THREE = ("tier3", "tier2", "tier1")
+
+
+@pytest.mark.parametrize("demand", [topology(), topology(preferred="tier2")], ids=["absent", "soft"])
+def test_groups_part_where_nothing_ties_them(tmp_path: Path, demand: Any) -> None:
+    """Two groups of two pods, each in one narrow domain: no wider domain holds both, two narrow ones do."""
+    rows = tiers({"n0": 4, "n4": 4, "n2": 6, "n3": 6, "n6": 6, "n7": 6})
+    parts = [group(2, 4, name, topology=topology("tier1")) for name in ("one", "two")]
+    answer = manifests.only(manifests.planned(tmp_path, pool(THREE), *rows, job(*parts, demand=demand)))
+    nodes = [row for row in rows if row["kind"] == "Node"]
+
+    assert manifests.domains(answer, nodes, THREE, "tier1") == {"s6/s4/s0": 2, "s6/s5/s2": 2}
+
+
+def test_the_single_pod_goes_to_the_lone_node(tmp_path: Path) -> None:
+    """Three groups of one, two and two whole nodes, each in a domain of its own."""
+    levels = ("tier2", "tier1")
+    rows = manifests.nodes({"t": {"a": [8, 8], "b": [8, 8], "c": [8]}}, levels)
+    parts = [group(pods, 8, name, topology=topology("tier1")) for pods, name in ((1, "one"), (2, "two"), (2, "three"))]
+    wanted = job(*parts, demand=topology("tier2"))
+    found = manifests.seats(manifests.only(manifests.planned(tmp_path, pool(levels), *rows, wanted)))
+
+    assert found[0] == "t-c-0"
+    assert sorted(found) == ["t-a-0", "t-a-1", "t-b-0", "t-b-1", "t-c-0"]
+
+
+def test_a_full_pool_is_short_of_cards_not_of_topology(tmp_path: Path) -> None:
+    """Six of eight cards of every node are in use."""
+    rows = tiers({f"n{at}": 6 for at in range(8)})
+    answer = manifests.only(manifests.planned(tmp_path, pool(THREE), *rows, job(group(2, 4))))
+
+    assert (answer["decision"], answer["reason"]) == ("Wait", "InsufficientCards")
+    assert "0 of 2 pods fit; of 8 nodes: 8 short of cards" in answer["message"]

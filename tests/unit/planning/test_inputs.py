@@ -133,6 +133,11 @@ def changed(manifest: dict[str, Any], *path: Any, value: Any) -> dict[str, Any]:
 WRONG: dict[str, tuple[tuple[Any, ...], str]] = {
     "no kind": (({"apiVersion": "v1", "metadata": {"name": "a"}},), "document 1: kind: is missing"),
     "no object": ((pool(), ["a"]), "document 2: is list, not an object"),
+    "a kind that is no text": (({"kind": 5},), "document 1: kind: Expected `str`, got `int`"),
+    "items that are no list": (
+        ({"kind": "List", "items": 5},),
+        "document 1: items: Expected `array | null`, got `int`",
+    ),
     "no name": ((changed(node("a"), "metadata", "name", value=""),), "document 1: metadata.name: is missing"),
     "no quantity": (
         (pool(), changed(node("a"), "status", "capacity", "cpu", value="many")),
@@ -175,7 +180,10 @@ MISUSE: dict[str, tuple[tuple[str, ...], str]] = {
     "nothing": ((), "give -f FILE_OR_DIR or --from-cluster"),
     "no such file": (("-f", "none.yaml"), "none.yaml: cannot be read: No such file"),
     "an empty folder": (("-f", "empty"), "empty: the folder has no file"),
-    "no YAML": (("-f", "bad.yaml"), "bad.yaml, document 2: is no YAML"),
+    "no YAML": (("-f", "bad.yaml"), "bad.yaml, document 2: is neither YAML nor JSON"),
+    "no JSON": (("-f", "bad.json"), "bad.json, document 1: is neither YAML nor JSON"),
+    "JSON of a wrong kind": (("-f", "odd.json"), "odd.json, document 1: kind: Expected `str`, got `int`"),
+    "bytes": (("-f", "bytes.yaml"), "bytes.yaml, document 1: is neither YAML nor JSON"),
     "no time": (("-f", "good.yaml", "--now", "yesterday"), "--now yesterday: give a time such as"),
     "a time without a zone": (("-f", "good.yaml", "--now", "2026-01-01T00:00:00"), "--now 2026-01-01T00:00:00"),
     "no job in the job's file": (("-f", "good.yaml", "--job", "nodes.yaml"), "there is no TrainingJob in it"),
@@ -191,6 +199,9 @@ def test_misuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tupl
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
     Path("bad.yaml").write_text("kind: A\n---\n{a: [")
+    Path("bad.json").write_text('{"kind": "Node", "metadata": {"name": ')
+    Path("odd.json").write_text('{"kind": 5}')
+    Path("bytes.yaml").write_bytes(b"kind: \xff\xfe\x00")
     manifests.write(Path(), *OBJECTS, name="good.yaml")
     manifests.write(Path(), node("z"), name="nodes.yaml")
     result = manifests.RUNNER.invoke(manifests.cli.cli, ["plan", *arguments])

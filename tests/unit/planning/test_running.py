@@ -224,3 +224,20 @@ def test_a_suspended_job_waits_and_frees_its_room(tmp_path: Path) -> None:
         found["stopped"]["reason"],
         found["later"]["decision"],
     ) == ("Wait", "Suspended", "Place")
+
+
+def test_a_lost_node_of_nested_blocks_is_replaced_under_its_switch(tmp_path: Path) -> None:
+    """Eights in a rack, fours in a switch, pairs in a host: the other host of the switch takes the four."""
+    levels = ("block", "rack", "switch")
+    tree = {
+        "b": {
+            "r1": {"s1": {"x1": 4, "x2": 4}, "s2": {"x3": 4, "x4": 8}},
+            "r2": {"s3": {"x5": 4, "x6": 4}, "s4": {"x7": 4, "x8": 4}},
+        }
+    }
+    wanted = job(group(16), demand=topology(blocks=[(8, "rack"), (4, "switch"), (2, "node")]))
+    pods = running(wanted, [f"x{rank // 4 + 1}" for rank in range(16)])
+    made = rows("x3", tree=tree, levels=levels)
+    found = manifests.seats(manifests.only(manifests.planned(tmp_path, pool(levels), *made, *pods, wanted)))
+
+    assert {name: found.count(name) for name in found} == {"x1": 4, "x2": 4, "x4": 8}

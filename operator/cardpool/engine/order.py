@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 
-from cardpool.domain.gangs import Gang
+import numpy as np
+
+from cardpool.domain.gangs import Gang, GroupShape
+from cardpool.domain.inventory import CARDS, Inventory
 from cardpool.domain.teams import Reclaim
 from cardpool.engine import quota
 from cardpool.engine.quota import Ledger
@@ -58,3 +61,24 @@ class Queue:
                 ledger.inside(gang.team, option.profile, quota.cards_of(option)) for option in gang.options
             )
         return borrows, -gang.priority, quota.share(ledger, gang.team, self._capacity), gang.created, gang.key
+
+
+def capacities(inventory: Inventory) -> dict[str, int]:
+    """Cards of each profile."""
+    known = inventory.profile >= 0
+    sums = np.bincount(
+        inventory.profile[known], weights=inventory.capacity[known, CARDS], minlength=len(inventory.profiles)
+    )
+    return {name: int(amount) for name, amount in zip(inventory.profiles, sums.tolist(), strict=True)}
+
+
+def likeness(gang: Gang) -> Hashable:
+    """Equal for gangs that ask for the same under the same conditions."""
+    options = tuple((option.profile, tuple(_shape(shape) for shape in option.groups)) for option in gang.options)
+    past = (tuple(sorted(gang.previous.items())), tuple(sorted(gang.excluded.items())), gang.repair)
+    return options, gang.topology, past
+
+
+def _shape(shape: GroupShape) -> Hashable:
+    needs = tuple(sorted(shape.requests.items()))
+    return shape.name, shape.replicas, shape.cards_per_pod, needs, shape.tolerations, shape.nodes, shape.topology

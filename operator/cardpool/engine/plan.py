@@ -11,12 +11,9 @@ from collections.abc import Hashable, Iterable, Sequence
 from enum import StrEnum
 from typing import Final
 
-import numpy as np
-
 from cardpool.domain.gangs import (
     Eviction,
     Gang,
-    GroupShape,
     Option,
     Placement,
     PlanResult,
@@ -24,7 +21,7 @@ from cardpool.domain.gangs import (
     Reservation,
     Running,
 )
-from cardpool.domain.inventory import CARDS, Inventory
+from cardpool.domain.inventory import Inventory
 from cardpool.domain.teams import ALL, Reclaim, Rules
 from cardpool.engine import explain, future, order, outlook, preempt, quota
 from cardpool.engine.future import Room
@@ -90,7 +87,7 @@ class _Cycle:
         self.tracked = self.tracked or any(gang.topology.exclusive for gang in gangs)
         placements: list[Placement] = []
         refusals: list[Refusal] = []
-        queue = order.Queue(gangs, self.ledger, capacities(self.inventory))
+        queue = order.Queue(gangs, self.ledger, order.capacities(self.inventory))
         while (gang := queue.pop()) is not None:
             answer = explain.behind(gang, self.head) if self.head is not None else self.answer(gang)
             if isinstance(answer, Placement):
@@ -111,7 +108,7 @@ class _Cycle:
     def answer(self, gang: Gang) -> Placement | Refusal:
         """The gang's place, or why it has none; equal gangs in an unchanged pool get equal answers at no cost."""
         excused = tuple(one.excuses(gang) for one in self.outlooks.values() if one.start is not None)
-        key = gang.team, excused, _likeness(gang)
+        key = gang.team, excused, order.likeness(gang)
         if key in self.refused:
             return dataclasses.replace(self.refused[key], gang=gang.key)
         answer = self._try(gang)
@@ -157,7 +154,7 @@ class _Cycle:
 
     def _preempt(self, gang: Gang, refusal: Refusal) -> Refusal | None:
         """Take others down for the gang where the rules allow it and it helps, or wait for those that are going."""
-        key = gang.team, gang.priority, _likeness(gang)
+        key = gang.team, gang.priority, order.likeness(gang)
         if not self._hopes(gang) or key in self.hopeless or self.searches >= _SEARCHES:
             return None
         self.searches += 1
@@ -287,26 +284,5 @@ class _Cycle:
         return self.outlooks[profile]
 
 
-def capacities(inventory: Inventory) -> dict[str, int]:
-    """Cards of each profile."""
-    known = inventory.profile >= 0
-    sums = np.bincount(
-        inventory.profile[known], weights=inventory.capacity[known, CARDS], minlength=len(inventory.profiles)
-    )
-    return {name: int(amount) for name, amount in zip(inventory.profiles, sums.tolist(), strict=True)}
-
-
 def _cards(gang: Gang, profile: str) -> int:
     return quota.cards_of(next(option for option in gang.options if option.profile == profile))
-
-
-def _likeness(gang: Gang) -> Hashable:
-    """Equal for gangs that ask for the same under the same conditions."""
-    options = tuple((option.profile, tuple(_shape(shape) for shape in option.groups)) for option in gang.options)
-    past = (tuple(sorted(gang.previous.items())), tuple(sorted(gang.excluded.items())), gang.repair)
-    return options, gang.topology, past
-
-
-def _shape(shape: GroupShape) -> Hashable:
-    needs = tuple(sorted(shape.requests.items()))
-    return shape.name, shape.replicas, shape.cards_per_pod, needs, shape.tolerations, shape.nodes, shape.topology

@@ -111,7 +111,10 @@ def usable_profiles(spec: CardPoolSpec, registry: Registry) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a cycle found of a pool; ``blocked`` and ``degraded`` are reason and message, or None."""
+    """What a cycle found of a pool; ``blocked`` and ``degraded`` are reason and message, or None.
+
+    ``active``: some gang holds cards, or begins to.
+    """
 
     total: tally.Total
     supernodes: int
@@ -120,6 +123,7 @@ class Findings:
     blocked: tuple[Reason, str] | None
     degraded: tuple[Reason, str] | None
     usage: tuple[TeamUsage, ...] = ()
+    active: bool = False
 
 
 def step(pool: PoolRecord, found: Findings, now: float) -> Step | None:
@@ -138,7 +142,7 @@ def step(pool: PoolRecord, found: Findings, now: float) -> Step | None:
         "slots": found.total.slots(),
         "unhealthy": ", ".join(bad) or None,
     }
-    if teams.worth_writing(pool.status.usage, found.usage, now):
+    if teams.worth_writing(pool.status.usage, found.usage, now, active=found.active):
         update["usage"] = found.usage
     board = Board(pool.status.conditions, pool.generation, now)
     _conditions(board, pool, found)

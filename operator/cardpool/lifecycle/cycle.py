@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cardpool.api.cardpool import CardPoolSpec, Faults, TeamUsage
+from cardpool.api.cardpool import Faults
 from cardpool.api.supernode import SpareCounts
 from cardpool.domain.cards import CardFault
-from cardpool.domain.gangs import Gang, PlanResult, Running
+from cardpool.domain.gangs import Gang, PlanResult
 from cardpool.domain.inventory import Cause, Inventory
 from cardpool.domain.world import JobRecord, PoolRecord, SupernodeRecord, World
 from cardpool.engine import build, plan
@@ -22,7 +22,6 @@ from cardpool.faults.signals import NodeFacts
 from cardpool.lifecycle import (
     cardpool,
     draft,
-    holdings,
     invalid,
     membership,
     queueing,
@@ -42,7 +41,6 @@ from cardpool.vendors.registry import Registry
 
 Gauges = dict[str, dict[tuple[tuple[str, str], ...], float]]
 Shape = tuple[object, ...]
-Teams = tuple[dict[str, str], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +61,7 @@ class Memory:
     settled: dict[str, tuple[object, ...]] = field(default_factory=dict)
     pending: dict[str, rooms.Promises] = field(default_factory=dict)
     inventory: dict[str, tuple[dict[str, NodeRow], Shape, Inventory]] = field(default_factory=dict)
-    holdings: holdings.Holdings = field(default_factory=holdings.Holdings)
-    teams: dict[str, tuple[object, frozenset[str], object, Teams]] = field(default_factory=dict)
+    record: queueing.Record = field(default_factory=queueing.Record)
 
 
 def decide(world: World, registry: Registry, settings: CycleSettings, memory: Memory | None = None) -> Decision:
@@ -105,9 +102,7 @@ class _Cycle:
         self.spares: dict[str, SpareCounts] = {}
         self.answers: dict[str, PlanResult] = {}
         self.wake: float | None = None
-        self.teams: dict[str, Teams] = {}
-        self.running: dict[str, list[Running]] = {}
-        self.usage: dict[str, tuple[TeamUsage, ...]] = {}
+        self.court = queueing.Court(world, memory.record)
 
     def run(self) -> Decision:
         self._answer()
@@ -159,7 +154,6 @@ class _Cycle:
             if spec is None:
                 continue
             policy = policy_of(pool)
-            self.teams[pool.name] = self._teams(pool.name, spec)
             self.views[pool.name] = PoolView(
                 name=pool.name,
                 spec=spec,
@@ -170,18 +164,8 @@ class _Cycle:
                 facts=self.facts,
                 dead=self._dead(policy.dead_node),
                 blocked=cardpool.blocked(pool, self.registry, self.world.priority_classes),
-                teams=self.teams[pool.name][0],
+                teams=self.court.teams(pool.name, spec)[0],
             )
-
-    def _teams(self, pool: str, spec: CardPoolSpec) -> Teams:
-        """The team of each namespace that matters, and the namespaces that two teams claim."""
-        labels = self.world.namespaces
-        names = frozenset({job.namespace for job in self.world.jobs.values()} | teams.claimed(spec) | labels.keys())
-        kept = self.memory.teams.get(pool)
-        if kept is None or kept[0] is not spec or kept[1] != names or kept[2] != labels:
-            kept = (spec, names, labels, teams.of_namespaces(spec, names, labels))
-            self.memory.teams[pool] = kept
-        return kept[3]
 
     def _dead(self, grace: float) -> dict[str, float]:
         """Nodes with pods that are gone, or silent for longer than the grace, and since when."""
@@ -207,28 +191,18 @@ class _Cycle:
                 continue
             one = self._draft(job)
             if job.uid in self.world.busy:
-                self._holds(one)
+                self.court.holds(one)
                 self.promises[job.uid] = self.memory.pending.get(job.uid) or rooms.promised(one)
                 continue
             if job.deleting:
                 continue
             trainingjob.judge(one)
-            self._holds(one)
+            self.court.holds(one)
             self.drafts[key] = one
             self.promises[job.uid] = rooms.promised(one)
             self.wake = times.earliest(self.wake, one.wake)
 
-        self.memory.holdings.forget({job.uid for job in self.world.jobs.values()})
-
-    def _holds(self, one: Draft) -> None:
-        """Keep in mind what the job holds; while its last actions are being written, what was decided then."""
-        kept = self.memory.holdings
-        if one.job.uid in self.world.busy and one.job.uid in kept.known:
-            found: Running | None = kept.known[one.job.uid]
-        else:
-            found = kept.judge(one, one.team, trainingjob.priority(one))
-        if found is not None:
-            self.running.setdefault(one.spec.pool, []).append(found)
+        self.memory.record.holdings.forget({job.uid for job in self.world.jobs.values()})
 
     def _draft(self, job: JobRecord) -> Draft:
         spec = job.spec
@@ -290,7 +264,7 @@ class _Cycle:
             if one.gang is not None:
                 queues.setdefault(one.spec.pool, []).append(one.gang)
         for pool, view in self.views.items():
-            self._count_usage(pool, view)
+            self.wake = times.earliest(self.wake, self.court.count(view, self.world.pools[pool]))
         for pool, gangs in sorted(queues.items()):
             view = self.views[pool]
             self.answers[pool] = plan.plan(
@@ -298,25 +272,15 @@ class _Cycle:
                 gangs,
                 now=self.world.now,
                 strategy=view.spec.queue.strategy.value,
-                running=self.running.get(pool, ()),
-                rules=teams.rules(view.spec, self.usage[pool]),
+                running=self.court.running.get(pool, ()),
+                rules=teams.rules(view.spec, self.court.usage[pool]),
             )
-
-    def _count_usage(self, pool: str, view: PoolView) -> None:
-        """What each team of the pool has used up to now; while somebody uses anything it is written every minute."""
-        held: dict[str, dict[str, int]] = {}
-        for one in self.running.get(pool, ()):
-            own = held.setdefault(one.team, {})
-            own[one.profile] = own.get(one.profile, 0) + one.cards()
-        self.usage[pool] = teams.usage(view.spec, self.world.pools[pool].status.usage, held, self.world.now)
-        if any(item.value for item in self.usage[pool]) or (held and view.spec.teams):
-            self.wake = times.earliest(self.wake, self.world.now + teams.WRITE_SECONDS)
 
     def _accept(self) -> None:
         for answer in self.answers.values():
             for one in queueing.carry_out(answer, self.drafts):
                 self.promises[one.job.uid] = rooms.promised(one)
-                self.memory.holdings.judge(one, one.team, trainingjob.priority(one))
+                self.court.decided(one)
             self.wake = times.earliest(self.wake, answer.wake)
 
     def _inventory(self, pool: str, view: PoolView) -> Inventory:
@@ -405,7 +369,7 @@ class _Cycle:
                 continue
             queued, running = jobs.get(pool.name, (0, 0))
             conflicts = self.place.conflicts.get(pool.name, [])
-            clashes = self.teams[pool.name][1] if pool.name in self.teams else []
+            clashes = self.court.teams(pool.name, pool.spec)[1] if pool.spec is not None else []
             findings = cardpool.Findings(
                 total=self._pool_total(pool.name),
                 supernodes=sum(1 for item in self.place.domains.values() if item.pool == pool.name),
@@ -413,12 +377,16 @@ class _Cycle:
                 running=running,
                 blocked=cardpool.blocked(pool, self.registry, self.world.priority_classes),
                 degraded=cardpool.degradation(pool, self.registry, conflicts, foreign.get(pool.name, []), clashes),
-                usage=self.usage.get(pool.name, pool.status.usage),
+                usage=self.court.usage.get(pool.name, pool.status.usage),
+                active=bool(self.court.running.get(pool.name)) or self._starts(pool.name),
             )
             step = cardpool.step(pool, findings, self.world.now)
             if step is not None:
                 steps.append(step)
         return steps, actions
+
+    def _starts(self, pool: str) -> bool:
+        return pool in self.answers and bool(self.answers[pool].placements)
 
     def _pool_total(self, pool: str) -> tally.Total:
         total = tally.Total()

@@ -1,14 +1,74 @@
-"""The planner's answers carried out on the jobs: places, reasons to wait, and gangs that go for another."""
+"""What the queue is judged by, and its answers carried out on the jobs.
+
+Whose job is whose, what each holds, and what each team used: gathered while the jobs are judged, kept in mind while
+actions are being written. Then places, reasons to wait, and gangs that go for another.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from cardpool.domain.gangs import PlanResult
-from cardpool.lifecycle import reserving, restart, trainingjob, waiting
-from cardpool.lifecycle.draft import Draft
+from cardpool.api.cardpool import CardPoolSpec, TeamUsage
+from cardpool.domain.gangs import PlanResult, Running
+from cardpool.domain.world import PoolRecord, World
+from cardpool.lifecycle import holdings, reserving, restart, teams, trainingjob, waiting
+from cardpool.lifecycle.draft import Draft, PoolView
 from cardpool.lifecycle.restart import Cause
 from cardpool.names import Attribution
+
+Teams = tuple[dict[str, str], list[str]]
+
+
+@dataclass(slots=True)
+class Record:
+    """What is kept from cycle to cycle: rooms by identity, and teams as long as nothing changed."""
+
+    holdings: holdings.Holdings = field(default_factory=holdings.Holdings)
+    teams: dict[str, tuple[object, frozenset[str], object, Teams]] = field(default_factory=dict)
+
+
+class Court:
+    """One cycle's teams, running gangs and use, by pool."""
+
+    def __init__(self, world: World, record: Record) -> None:
+        self.world, self.record = world, record
+        self.running: dict[str, list[Running]] = {}
+        self.usage: dict[str, tuple[TeamUsage, ...]] = {}
+        self._spaces = frozenset({job.namespace for job in world.jobs.values()} | world.namespaces.keys())
+
+    def teams(self, pool: str, spec: CardPoolSpec) -> Teams:
+        """The team of each namespace that matters, and the namespaces that two teams claim."""
+        labels, names = self.world.namespaces, self._spaces | teams.claimed(spec)
+        kept = self.record.teams.get(pool)
+        if kept is None or kept[0] is not spec or kept[1] != names or kept[2] != labels:
+            kept = (spec, names, labels, teams.of_namespaces(spec, names, labels))
+            self.record.teams[pool] = kept
+        return kept[3]
+
+    def holds(self, one: Draft) -> None:
+        """Count what the job holds; while its last actions are being written, what was decided then."""
+        kept = self.record.holdings
+        if one.job.uid in self.world.busy and one.job.uid in kept.known:
+            found: Running | None = kept.known[one.job.uid]
+        else:
+            found = kept.judge(one, one.team, trainingjob.priority(one))
+        if found is not None:
+            self.running.setdefault(one.spec.pool, []).append(found)
+
+    def decided(self, one: Draft) -> None:
+        """Keep in mind what was decided of the job's room in this cycle."""
+        self.record.holdings.judge(one, one.team, trainingjob.priority(one))
+
+    def count(self, view: PoolView, pool: PoolRecord) -> float | None:
+        """What each team of the pool has used up to now; gives when it is to be written again, None for never."""
+        held: dict[str, dict[str, int]] = {}
+        for one in self.running.get(view.name, ()):
+            own = held.setdefault(one.team, {})
+            own[one.profile] = own.get(one.profile, 0) + one.cards()
+        now = self.world.now
+        self.usage[view.name] = teams.usage(view.spec, pool.status.usage, held, now)
+        return now + teams.WRITE_SECONDS if held and view.spec.teams else None
 
 
 def carry_out(answer: PlanResult, drafts: Mapping[str, Draft]) -> Iterator[Draft]:

@@ -27,11 +27,7 @@ def of_namespaces(
     found: dict[str, str] = {}
     clashes = []
     for name in sorted(set(names)):
-        claims = [
-            team.name
-            for team in spec.teams
-            if _has(team, name, labels.get(name, {}))
-        ]
+        claims = [team.name for team in spec.teams if _has(team, name, labels.get(name, {}))]
         found[name] = claims[0] if claims else DEFAULT_TEAM
         if len(claims) > 1:
             clashes.append(f"namespace {name} is in teams {', '.join(claims)}; {claims[0]} has it")
@@ -105,9 +101,11 @@ def usage(
     return tuple(found)
 
 
-def worth_writing(written: tuple[TeamUsage, ...], current: tuple[TeamUsage, ...], now: float) -> bool:
-    """At most once a minute, and not at all while nobody ever used anything; at once where teams came or went."""
+def worth_writing(written: tuple[TeamUsage, ...], current: tuple[TeamUsage, ...], now: float, *, active: bool) -> bool:
+    """At most once a minute while somebody holds something or begins to; at once where teams came or went.
+
+    In a pool where nobody holds anything what was written stays true by itself.
+    """
     if {item.team for item in written} != {item.team for item in current}:
         return True
-    due = all(now - times.epoch(item.at) >= WRITE_SECONDS for item in written)
-    return due and [item.value for item in written] != [item.value for item in current]
+    return active and bool(current) and all(now - times.epoch(item.at) >= WRITE_SECONDS for item in written)

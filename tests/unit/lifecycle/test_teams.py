@@ -93,7 +93,10 @@ def test_teams_by_label_and_the_first_of_two_claims() -> None:
 
 
 def test_use_is_written_once_a_minute_and_decays() -> None:
-    """8 cards for a minute are 48,000 percent-card seconds; half of it is left after a half-life of nothing."""
+    """8 cards for a minute are 48,000 percent-card seconds; half of it is left after a half-life of nothing.
+
+    Nothing is written while nobody holds anything, and a job that starts then is not charged for the time before.
+    """
     cluster = SimCluster(spec=pool_spec(teams=[quota("a", 16, "team-a")]))
     key = cluster.submit("first", job_spec(1), "team-a")
     cluster.settle()
@@ -109,6 +112,10 @@ def test_use_is_written_once_a_minute_and_decays() -> None:
     cluster.settle()
     kept = {item.team: item.value for item in cluster.pool.status.usage}["a"]
     cluster.step(teams.HALF_LIFE)
+    assert {item.team: item.value for item in cluster.pool.status.usage}["a"] == kept
+
+    cluster.submit("second", job_spec(1), "team-a")
+    cluster.settle()
     assert {item.team: item.value for item in cluster.pool.status.usage}["a"] == pytest.approx(kept / 2, rel=0.02)
 
 

@@ -18,7 +18,8 @@ from cardpool.domain.gangs import Taint
 class NodeRecord:
     """A Node. Quantities are canonical integers (cpu in millicores, bytes, units).
 
-    ``owned`` are the label keys that cardpool's own field manager holds on it.
+    ``owned`` are the label keys that cardpool's own field manager holds on it. ``ready_since`` is when ``ready`` last
+    changed, in either direction.
     """
 
     name: str

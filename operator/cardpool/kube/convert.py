@@ -216,7 +216,7 @@ def node(obj: wire.Node) -> NodeRecord:
         capacity=quantity.amounts(status.capacity),
         allocatable=quantity.amounts(status.allocatable),
         owned=_owned_labels(meta),
-        ready_since=epoch(ready.last_transition_time) if ready is not None and ready.status == "True" else 0.0,
+        ready_since=epoch(ready.last_transition_time) if ready is not None else epoch(meta.creation_timestamp),
     )
 
 

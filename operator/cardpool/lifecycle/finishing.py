@@ -34,8 +34,9 @@ def finish(draft: Draft) -> None:
         draft.board.put(Condition.FINISHED, False, Reason.WAITING_FOR_CLEANUP, text)
         return
     if not draft.board.holds(Condition.FINISHED):
-        word = "succeeded" if draft.board.holds(Condition.SUCCEEDED) else "failed"
-        draft.board.put(Condition.FINISHED, True, Reason(draft.board.reason(Condition.SUCCEEDED)), f"the job {word}")
+        good = draft.board.holds(Condition.SUCCEEDED)
+        reason = Reason(draft.board.reason(Condition.SUCCEEDED) or Reason.FAILED)
+        draft.board.put(Condition.FINISHED, True, reason, f"the job {'succeeded' if good else 'failed'}")
     _expire(draft)
 
 

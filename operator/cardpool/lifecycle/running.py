@@ -142,12 +142,12 @@ def progress(draft: Draft) -> None:
     done = draft.succeeded | {rank for rank, pod in draft.live.items() if pod.phase == "Succeeded"}
     draft.update(succeeded_ranks=ranks.render(done))
     total = len(starting.nodes_by_rank(draft))
+    running = sum(1 for rank, pod in draft.live.items() if rank not in done and pod.phase == "Running" and pod.ready)
+    draft.update(ready=f"{running + len(done)}/{total}")
     if len(done) == total or (draft.spec.success is Success.RANK0 and 0 in done):
         which = "rank 0" if draft.spec.success is Success.RANK0 else f"all {total} ranks"
         restart.succeed(draft, f"{which} succeeded")
         return
-    running = sum(1 for rank, pod in draft.live.items() if rank not in done and pod.phase == "Running" and pod.ready)
-    draft.update(ready=f"{running + len(done)}/{total}")
     if running + len(done) == total:
         _all_run(draft, total)
     elif not draft.board.holds(Condition.RUNNING):

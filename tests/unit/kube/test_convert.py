@@ -44,6 +44,16 @@ def test_node() -> None:
     ) == (True, True, NOON_EPOCH, NOON_EPOCH - 43200, {"zone": "a"}, False)
 
 
+def test_a_silent_node_tells_since_when() -> None:
+    """A node that is not ready carries the moment it turned: the dead-node grace starts there, not at once."""
+    obj = objects.node("n1")
+    obj["status"]["conditions"] = [{"type": "Ready", "status": "Unknown", "lastTransitionTime": NOON}]
+
+    record: Any = convert.Converter().record(Kind.NODE, objects.typed(Kind.NODE, obj))
+
+    assert (record.ready, record.ready_since) == (False, NOON_EPOCH)
+
+
 def test_node_owned_labels() -> None:
     """Of a node's labels only those of our own field manager count as ours."""
     obj = objects.node("n1")

@@ -67,7 +67,7 @@ def ask(draft: Draft, priority: int) -> None:
         repair=repair,
         asked_first=draft.job.key in draft.around.world.first,
         team=draft.team,
-        queued=times.epoch(draft.status.queued_time),
+        queued=times.epoch(draft.job.status.queued_time),
         runtime=float(declared) if declared is not None else None,
     )
 

@@ -254,3 +254,71 @@ def test_somebody_goes_exactly_where_that_helps_and_nobody_in_vain(case: Any) ->
         after = full(racks, *[one for one in running if one not in chosen], levels=("rack",))
         promise = PlanResult(placements=result.preempting)
         assert placements.violations(after, [wants], promise) == []
+
+
+@st.composite
+def rivals(draw: st.DrawFn) -> tuple[dict[str, int], Rules, tuple[Running, ...], Gang]:
+    """Three teams with quotas or without, nodes that they fill, and a gang of one of them that wants in."""
+    nodes = {f"n{number}": draw(st.integers(2, 5)) for number in range(draw(st.integers(1, 3)))}
+    left, running = dict(nodes), []
+    for number in range(draw(st.integers(1, 7))):
+        name = draw(st.sampled_from(sorted(nodes)))
+        cards = min(left[name], draw(st.integers(1, 3)))
+        if cards:
+            left[name] -= cards
+            priority, age, team = draw(st.integers(0, 2)), draw(st.integers(0, 5)), draw(st.sampled_from("abc"))
+            running.append(holds(f"r{number}", cards, name, team=team, priority=priority, started=NOW - age))
+    law = Rules(
+        {
+            name: Team(
+                name, limits=(Limit(worlds.PROFILE, draw(st.integers(0, 6)), draw(st.sampled_from((None, 0, 2)))),)
+            )
+            for name in "abc"
+            if draw(st.integers(0, 4))
+        },
+        within_team=draw(st.booleans()),
+        reclaim=draw(st.sampled_from(list(Reclaim))),
+    )
+    wants = gang(group(draw(st.integers(1, 4))), key="new", team=draw(st.sampled_from("ab")), priority=1)
+    return nodes, law, tuple(running), wants
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(rivals())
+def test_no_rule_is_broken_and_nobody_goes_in_vain(case: Any) -> None:
+    """Quotas, guarantees and priorities, counted again without the planner's own ledger."""
+    nodes, law, running, wants = case
+    inventory = full(nodes, *running)
+    result = plan.plan(inventory, [wants], now=NOW, running=running, rules=law, strategy="Backfill")
+    gone = [one for one in running if one.key in victims(result)]
+    stay = [one for one in running if one not in gone]
+    nominal = {name: team.limits[0].nominal for name, team in law.teams.items()}
+
+    def used(team: str, gangs: list[Running]) -> int:
+        return sum(one.cards() for one in gangs if one.team == team)
+
+    for team in {one.team for one in gone}:
+        own = [one for one in gone if one.team == team]
+        if team == wants.team:
+            assert law.within_team
+            assert all(one.priority < wants.priority for one in own)
+            continue
+        assert law.reclaim is Reclaim.ANY or all(one.priority < wants.priority for one in own)
+        assert law.reclaim is not Reclaim.NEVER
+        assert used(wants.team, list(running)) + wants.size() <= nominal[wants.team]
+        if team in nominal:
+            assert used(team, stay) + max(one.cards() for one in own) > nominal[team]
+    if gone:
+        promise = PlanResult(placements=result.preempting)
+        assert placements.violations(full(nodes, *stay), [wants], promise) == []
+        for back in gone:
+            others = [one for one in running if one not in gone or one is back]
+            again = plan.plan(full(nodes, *others), [wants], now=NOW, running=others, rules=Rules(law.teams))
+            assert again.placements == ()
+    for placement in (*result.placements, *result.preempting):
+        limit = next(iter(law.teams[wants.team].limits)) if wants.team in law.teams else None
+        total = used(wants.team, stay) + len(placement.nodes())
+        if limit is not None and total > limit.nominal:
+            unused = sum(nominal[name] - used(name, stay) for name in nominal if name != wants.team)
+            assert total - limit.nominal <= unused
+            assert limit.borrow is None or total - limit.nominal <= limit.borrow

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cardpool.api.cardpool import DeadNodeAction
 from cardpool.api.jobstatus import PlacementState
-from cardpool.api.trainingjob import Fencing
+from cardpool.api.trainingjob import Fencing, Mixing, StallAction, SubHealth, TrainingJobSpec
 from cardpool.domain.world import PodRecord
 from cardpool.lifecycle import finishing, membership, reserving, restart, running, shapes, starting, times, waiting
 from cardpool.lifecycle.draft import Draft
@@ -148,10 +148,24 @@ def _template_problem(draft: Draft) -> tuple[Reason, str] | None:
 
 
 def _notes(draft: Draft) -> str:
-    beyond = shapes.unmodelled(draft.spec)
-    if not beyond:
-        return "the job is in order"
-    return f"the planner does not model {', '.join(beyond)}: kube-scheduler may refuse what it plans"
+    beyond, idle = shapes.unmodelled(draft.spec), _without_effect(draft.spec)
+    notes = []
+    if beyond:
+        notes.append(f"the planner does not model {', '.join(beyond)}: kube-scheduler may refuse what it plans")
+    if idle:
+        notes.append(f"without effect in this version: {', '.join(idle)}")
+    return "; ".join(notes) or "the job is in order"
+
+
+def _without_effect(spec: TrainingJobSpec) -> list[str]:
+    """Fields that the job sets and nothing reads yet: said aloud, never silently ignored."""
+    named = {
+        "spec.mixing": spec.mixing is not Mixing.NONE,
+        "spec.groups[].minReplicas": any(group.min_replicas is not None for group in spec.groups),
+        "spec.restart.subHealth": spec.restart.sub_health is not SubHealth.IGNORE,
+        "spec.restart.stall": spec.restart.stall.action is not StallAction.REPORT,
+    }
+    return [name for name, asked in named.items() if asked]
 
 
 def _settling(draft: Draft) -> bool:

@@ -253,3 +253,14 @@ def test_environment_and_pin_of_a_pod() -> None:
     assert manifest["spec"]["priorityClassName"] == "cardpool-gang"
     assert manifest["spec"]["restartPolicy"] == "Never"
     assert key == "default/a"
+
+
+def test_fields_without_effect_are_said() -> None:
+    """Whoever asks for what this version does not do reads it in the Accepted condition."""
+    cluster = SimCluster()
+    key = cluster.submit("a", job_spec(2, mixing="Any", restart={"subHealth": "MoveNow"}))
+
+    cluster.settle()
+
+    said = next(item.message for item in cluster.jobs[key].status.conditions if item.type == "Accepted")
+    assert said == "without effect in this version: spec.mixing, spec.restart.subHealth"

@@ -411,7 +411,7 @@ class _Cycle:
             phase = job.status.phase.value if job.status.phase is not None else "New"
             kind = (("phase", phase), ("pool", pool))
             found["jobs"][kind] = found["jobs"].get(kind, 0.0) + 1
-        return found
+        return found | queueing.gauges(self.court, self.answers)
 
 
 def policy_of(pool: PoolRecord) -> cards.Policy:

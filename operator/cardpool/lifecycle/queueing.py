@@ -17,6 +17,7 @@ from cardpool.lifecycle.draft import Draft, PoolView
 from cardpool.lifecycle.restart import Cause
 from cardpool.names import Attribution
 
+Labels = tuple[tuple[str, str], ...]
 Teams = tuple[dict[str, str], list[str]]
 
 
@@ -86,3 +87,18 @@ def carry_out(answer: PlanResult, drafts: Mapping[str, Draft]) -> Iterator[Draft
             restart.restart(victim, Cause(eviction.reason, eviction.message, Attribution.PREEMPTION, victim.now))
             trainingjob.conclude(victim)
             yield victim
+
+
+def gauges(court: Court, answers: Mapping[str, PlanResult]) -> dict[str, dict[Labels, float]]:
+    """Cards by team, and waiting jobs by reason, as the last cycle counted them."""
+    cards: dict[Labels, float] = {}
+    for pool, running in court.running.items():
+        for one in running:
+            key = (("pool", pool), ("profile", one.profile), ("team", one.team))
+            cards[key] = cards.get(key, 0.0) + one.cards()
+    waiting_: dict[Labels, float] = {}
+    for pool, answer in answers.items():
+        for refusal in answer.refusals:
+            why = (("pool", pool), ("reason", refusal.reason.value))
+            waiting_[why] = waiting_.get(why, 0.0) + 1
+    return {"team_cards": cards, "jobs_waiting": waiting_}

@@ -29,6 +29,8 @@ Gauges = Mapping[str, Mapping[tuple[tuple[str, str], ...], float]]
 ABOUT: Final = {
     "jobs": "TrainingJobs by phase and pool.",
     "cards": "Cards by pool, profile and state.",
+    "team_cards": "Cards that each team's gangs hold, by pool and profile.",
+    "jobs_waiting": "Jobs in the queue by pool and the reason why they wait.",
 }
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cardpool.domain.gangs import Gang, PlanResult
+from cardpool.domain.gangs import Gang, PlanResult, Running
 from cardpool.domain.inventory import Inventory
 from cardpool.domain.teams import Rules
 from cardpool.domain.topology import TopologyRequest
@@ -15,6 +17,7 @@ from cardpool.names import Reason
 from tests.support import worlds
 from tests.support.worlds import gang, group, holds
 
+LEVELS = ("", "rack", "node")
 RACKS = {"r1": [4, 4], "r2": [4, 4]}
 
 
@@ -104,3 +107,63 @@ def test_a_reservation_to_be_alone_keeps_the_whole_domain() -> None:
     )
     assert [(r.gang, r.start) for r in result.reservations] == [("a/alone", 50.0)]
     assert [r.reason for r in result.refusals] == [Reason.TOPOLOGY_UNFIT, Reason.RESERVED_FOR_OTHER]
+
+
+@st.composite
+def tenants(draw: st.DrawFn) -> tuple[Inventory, list[Running], list[Gang]]:
+    """Two or three racks with room, some gangs that run, and some that want in, each alone or not."""
+    shape = {f"r{rack}": [draw(st.integers(2, 4)) for _ in range(draw(st.integers(1, 3)))] for rack in range(3)}
+    names = [f"{rack}-{number}" for rack, nodes in shape.items() for number in range(len(nodes))]
+    running = [
+        holds(f"r/{number}", 1, draw(st.sampled_from(names)), exclusive=draw(st.sampled_from(LEVELS)))
+        for number in range(draw(st.integers(0, 2)))
+    ]
+    used: dict[str, dict[str, int]] = {}
+    for one in running:
+        entry = used.setdefault(one.pods[0][0], {"used_cards": 0, "pods_used": 0})
+        entry["used_cards"] += 1
+        entry["pods_used"] += 1
+    queue = [
+        alone(draw(st.integers(1, 4)), draw(st.sampled_from(LEVELS)), key=f"q/{number}", created=float(number))
+        for number in range(draw(st.integers(1, 4)))
+    ]
+    return worlds.pool(shape, ("rack",), changes=used), running, queue
+
+
+def domain(node: str, level: str) -> str:
+    """A node's domain by its name."""
+    return node if level == "node" else node.split("-", maxsplit=1)[0]
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(tenants())
+def test_nobody_is_ever_joined(case: Any) -> None:
+    """Whoever starts keeps every promise to be alone, of its own and of others; whoever waits found no place."""
+    inventory, running, queue = case
+    result = planned(inventory, *queue, running=running)
+    homes = {one.key: (one.exclusive, [one.pods[0][0]]) for one in running}
+    levels = {one.key: one.topology.exclusive for one in queue}
+    for placement in result.placements:
+        nodes = list(placement.nodes())
+        own = levels[placement.gang]
+        for level, others in homes.values():
+            for bound in (level, own):
+                assert not bound or {domain(n, bound) for n in nodes}.isdisjoint(domain(n, bound) for n in others)
+        homes[placement.gang] = own, nodes
+    for refusal in result.refusals:
+        wants = next(one for one in queue if one.key == refusal.gang)
+        taken: dict[str, int] = {}
+        for placement in result.placements:
+            for node in placement.nodes():
+                taken[node] = taken.get(node, 0) + 1
+        free = sum(
+            max(0, int(inventory.free[row, 0]) - taken.get(name, 0))
+            for row, name in enumerate(inventory.names)
+            if not any(
+                bound and domain(name, bound) == domain(other, bound)
+                for level, others in homes.values()
+                for other in others
+                for bound in (level, wants.topology.exclusive)
+            )
+        )
+        assert free < wants.size()

@@ -131,6 +131,17 @@ def test_decay_in_steps_is_decay_at_once() -> None:
     assert in_steps[0].value == pytest.approx(at_once[0].value, abs=10)
 
 
+def test_what_teams_hold_and_why_jobs_wait_is_measured() -> None:
+    """Counted by the cycle, per team and per reason."""
+    cluster = SimCluster(spec=pool_spec(teams=[quota("a", 16, "team-a")]))
+    for name in ("x", "y"):
+        cluster.submit(name, job_spec(2), "team-a")
+    cluster.settle()
+    found = cluster.decide().gauges or {}
+    assert found["team_cards"] == {(("pool", "main"), ("profile", "k100"), ("team", "a")): 16.0}
+    assert found["jobs_waiting"] == {(("pool", "main"), ("reason", "QuotaExceeded")): 1.0}
+
+
 def test_a_pool_without_teams_keeps_no_use() -> None:
     """Nothing to share, nothing to write."""
     cluster = SimCluster()

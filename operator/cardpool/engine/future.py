@@ -33,9 +33,10 @@ class Seats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Room:
-    """What one gang holds, and the positions that it closes for others."""
+    """What one gang holds, ``cards`` everywhere together, and the positions that it closes for others."""
 
     gang: Running
+    cards: int
     seats: Seats
     closes: Mask | None
 
@@ -63,7 +64,7 @@ def rooms(ground: Ground, running: Iterable[Running]) -> list[Room]:
         closes = None
         if gang.exclusive in names and len(seats.at):
             closes = ground.around(names.index(gang.exclusive), seats.at)
-        found.append(Room(gang, seats, closes))
+        found.append(Room(gang, gang.cards(), seats, closes))
     return found
 
 

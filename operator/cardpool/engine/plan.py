@@ -29,7 +29,7 @@ from cardpool.engine.ground import Ground
 from cardpool.engine.outlook import BLOCKING, Outlook
 from cardpool.names import Reason
 
-_SEARCHES: Final = 32
+_SEARCHES: Final = 16
 
 
 class Strategy(StrEnum):
@@ -167,14 +167,16 @@ class _Cycle:
             if placement is None:
                 continue
             for room in victims:
-                self.ledger.take(room.gang.team, room.gang.profile, -room.gang.cards())
+                self.ledger.take(room.gang.team, room.gang.profile, -room.cards)
                 text = preempt.words(gang, room.gang, self.now)
                 self.evictions.append(Eviction(room.gang.key, gang.key, Reason.PREEMPTED, text))
             self.ledger.take(gang.team, option.profile, quota.cards_of(option))
             self.preempting.append(placement)
             self.reservations.append(Reservation(gang.key, tuple(dict.fromkeys(placement.nodes())), None))
             self.refused.clear()
-            going = [room.gang for room in view.rooms() if room.gang.preempted] + [room.gang for room in victims]
+            nodes = set(placement.nodes())
+            going = [room.gang for room in view.rooms() if room.gang.preempted or room in victims]
+            going = [one for one in going if any(node in nodes for node, _, _ in one.pods)]
             if self.strategy == Strategy.STRICT:
                 self.head = gang
             return explain.preempting(refusal, going)
@@ -242,10 +244,10 @@ class _Cycle:
         """Keep room for the first of a profile that waits for it."""
         best: tuple[float, Option, Outlook] | None = None
         for option in gang.options:
-            if self._stopped(gang, option) is not None:
+            view = self.outlooks.get(option.profile)
+            if view is None or view.head is not None or self._stopped(gang, option) is not None:
                 continue
-            view = self._outlook(option.profile)
-            if view.head is not None or not future.sound(view.ground, gang, option):
+            if not future.sound(view.ground, gang, option):
                 continue
             opening = view.opening(gang, option, patient=patient)
             if opening is None:

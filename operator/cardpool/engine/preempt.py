@@ -52,9 +52,9 @@ def _may(rules: Rules, gang: Gang, victim: Running, ledger: Ledger, *, inside: b
     return lower or rules.reclaim is Reclaim.ANY
 
 
-def lost(gang: Running, now: float) -> int:
+def lost(gang: Running, cards: int, now: float) -> int:
     """Card-seconds of work that would be done again."""
-    return int(gang.cards() * max(0.0, now - max(gang.started, gang.checkpoint)))
+    return int(cards * max(0.0, now - max(gang.started, gang.checkpoint)))
 
 
 def search(
@@ -87,7 +87,7 @@ class _Search:
         self.gang, self.option, self.now = gang, option, now
         self.future, self.ledger = late.copy(), ledger.copy()
         self.prober = Prober(self.future, gang, option)
-        self.costs = {room.gang.uid: lost(room.gang, now) for room in rooms}
+        self.costs = {room.gang.uid: lost(room.gang, room.cards, now) for room in rooms}
         self.order = {
             room.gang.uid: (self.costs[room.gang.uid], room.gang.priority, -room.gang.started, room.gang.key)
             for room in rooms
@@ -98,7 +98,7 @@ class _Search:
 
     def run(self) -> list[Room] | None:
         """The cheapest of the choices that were found."""
-        every = [room for room in self.rooms if self._lets_go(room.gang)]
+        every = [room for room in self.rooms if self._lets_go(room)]
         self.future.settle(every)
         feasible = self._quota() and self.prober.fits()
         scopes = self._scopes(every) if feasible else []
@@ -126,22 +126,23 @@ class _Search:
 
     def _remove(self, room: Room) -> bool:
         """Let one go where its team may lose it."""
-        if not self._lets_go(room.gang):
+        if not self._lets_go(room):
             return False
         self.future.free(room)
         return True
 
-    def _lets_go(self, victim: Running) -> bool:
+    def _lets_go(self, room: Room) -> bool:
         """Take the gang off the ledger, unless it belongs to another team that has no more than its quota."""
+        victim = room.gang
         if victim.team != self.gang.team and not self.ledger.borrows(victim.team, victim.profile):
             return False
-        self.ledger.take(victim.team, victim.profile, -victim.cards())
+        self.ledger.take(victim.team, victim.profile, -room.cards)
         return True
 
     def _bring_back(self, chosen: Sequence[Room]) -> None:
         self.future.settle(chosen, -1)
         for room in chosen:
-            self.ledger.take(room.gang.team, room.gang.profile, room.gang.cards())
+            self.ledger.take(room.gang.team, room.gang.profile, room.cards)
 
     def _scopes(self, every: Sequence[Room]) -> list[Mask | None]:
         """Domains of the required level that hold the gang with all gone, those that need least first."""
@@ -156,7 +157,7 @@ class _Search:
         before = np.add.reduceat(np.where(open_, self.prober.measure(), 0), starts[:-1])
         self.future.settle(every)
         for room in every:
-            self.ledger.take(room.gang.team, room.gang.profile, -room.gang.cards())
+            self.ledger.take(room.gang.team, room.gang.profile, -room.cards)
         able = np.flatnonzero(after >= self.prober.want)
         costs = np.zeros(len(starts) - 1)
         for room in every:
@@ -193,7 +194,7 @@ class _Search:
             at = int(room.at[int(density[room.at].argmin())])
             return float(density[at]), at, self._dear(room)
 
-        largest = sorted(near, key=lambda room: (-room.gang.cards(), self._dear(room)))
+        largest = sorted(near, key=lambda room: (-room.cards, self._dear(room)))
         return [near, sorted(near, key=node), largest]
 
     def _reduce(self, order: Sequence[Room], scope: Mask | None) -> list[Room] | None:
@@ -219,14 +220,14 @@ class _Search:
         for room in sorted(gone, key=self._dear, reverse=True) if fits else ():
             before = int(self.prober.measure(room.at)[inside[room.at]].sum())
             self.future.free(room, -1)
-            self.ledger.take(room.gang.team, room.gang.profile, room.gang.cards())
+            self.ledger.take(room.gang.team, room.gang.profile, room.cards)
             now = total - before + int(self.prober.measure(room.at)[inside[room.at]].sum())
             if now >= self.prober.want and self._quota() and self.prober.fits(scope):
                 total = now
                 kept.remove(room)
             else:
                 self.future.free(room)
-                self.ledger.take(room.gang.team, room.gang.profile, -room.gang.cards())
+                self.ledger.take(room.gang.team, room.gang.profile, -room.cards)
         self._bring_back(kept)
         return kept if fits else None
 
@@ -237,4 +238,5 @@ def words(gang: Gang, victim: Running, now: float) -> str:
         why = f"priority {gang.priority} before {victim.priority} in team {gang.team}"
     else:
         why = f"team {gang.team} takes its quota back from team {victim.team}"
-    return f"preempted by {gang.key}: {why}; {lost(victim, now)} card-seconds since the last checkpoint or the start"
+    again = lost(victim, victim.cards(), now)
+    return f"preempted by {gang.key}: {why}; {again} card-seconds since the last checkpoint or the start"

@@ -7,6 +7,7 @@ twice. The answer depends on the arguments alone.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Hashable, Iterable, Sequence
 from enum import StrEnum
 from typing import Final
@@ -27,6 +28,7 @@ from cardpool.engine import explain, future, order, outlook, preempt, quota
 from cardpool.engine.future import Room
 from cardpool.engine.ground import Ground
 from cardpool.engine.outlook import BLOCKING, Outlook
+from cardpool.engine.reserve import Opening
 from cardpool.names import Reason
 
 _SEARCHES: Final = 16
@@ -71,6 +73,7 @@ class _Cycle:
         self.tracked = any(gang.exclusive for gang in running)
         self.refused: dict[Hashable, Refusal] = {}
         self.hopeless: set[Hashable] = set()
+        self.impossible: set[Hashable] = set()
         self.searches = 0
         self.lowest: dict[str, int] = {}
         for one in running:
@@ -241,39 +244,39 @@ class _Cycle:
             self.refused.clear()
 
     def _reserve(self, gang: Gang, refusal: Refusal, *, patient: bool) -> Refusal:
-        """Keep room for the first of a profile that waits for it."""
-        best: tuple[float, Option, Outlook] | None = None
-        for option in gang.options:
-            view = self.outlooks.get(option.profile)
-            if view is None or view.head is not None or self._stopped(gang, option) is not None:
-                continue
-            if not future.sound(view.ground, gang, option):
-                continue
-            opening = view.opening(gang, option, patient=patient)
-            if opening is None:
-                continue
-            start = opening.start if opening.start is not None else float("inf")
-            if best is None or start < best[0]:
-                best = start, option, view
-                found = opening
-        if best is None:
-            self._lead(gang, patient=patient)
+        """Keep room for the first of a profile that waits for it; one that can never have it is not the first."""
+        found = self._openings(gang, patient=patient)
+        sure = [one for one in found if one[2].sure]
+        if not sure:
+            for _, view, _ in found:
+                view.head = gang
+                self._again((gang.queued or gang.created) + self.rules.patience)
             return refusal
-        placement = best[2].keep(gang, best[1], found)
+        option, view, opening = min(sure, key=lambda one: one[2].start if one[2].start is not None else math.inf)
+        placement = view.keep(gang, option, opening)
         if placement is None:
             return refusal
-        self.ledger.take(gang.team, best[1].profile, quota.cards_of(best[1]))
-        self.reservations.append(Reservation(gang.key, tuple(dict.fromkeys(placement.nodes())), found.start))
+        self.ledger.take(gang.team, option.profile, quota.cards_of(option))
+        self.reservations.append(Reservation(gang.key, tuple(dict.fromkeys(placement.nodes())), opening.start))
         self.refused.clear()
-        return explain.reserved(refusal, len(set(placement.nodes())), found.start, found.waits_for)
+        return explain.reserved(refusal, len(set(placement.nodes())), opening.start, opening.waits_for)
 
-    def _lead(self, gang: Gang, *, patient: bool) -> None:
-        """The gang is the first that waits for room; nothing can be kept for it yet."""
-        for option in gang.options:
-            if option.profile in self.inventory.profiles and self._outlook(option.profile).head is None:
-                self._outlook(option.profile).head = gang
-                if patient:
-                    self._again((gang.queued or gang.created) + self.rules.patience)
+    def _openings(self, gang: Gang, *, patient: bool) -> list[tuple[Option, Outlook, Opening]]:
+        """When the gang could start in each profile that has no head yet; some are looked at in a cycle, not all."""
+        views = [(option, self.outlooks.get(option.profile)) for option in gang.options]
+        free = [(option, view) for option, view in views if view is not None and view.head is None]
+        key = (gang.team, order.likeness(gang)) if free else None
+        if not free or key in self.impossible or len(self.impossible) >= _SEARCHES:
+            return []
+        found = []
+        for option, view in free:
+            if self._stopped(gang, option) is None and future.sound(view.ground, gang, option):
+                opening = view.opening(gang, option, patient=patient)
+                if opening is not None:
+                    found.append((option, view, opening))
+        if not found:
+            self.impossible.add(key)
+        return found
 
     def _again(self, moment: float | None) -> None:
         if moment is not None and moment > self.now:

@@ -18,17 +18,21 @@ from cardpool.engine.future import Future, Prober, Room
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The future in which the gang fits, with everybody gone whom it waits for; ``start`` None = nobody knows when."""
+    """The future in which the gang fits, with everybody gone whom it waits for; ``start`` None = nobody knows when.
+
+    ``sure`` is False while the gang is still patient: it would fit with everybody gone, and nothing is kept for it yet.
+    """
 
     future: Future
     start: float | None
     waits_for: int
+    sure: bool = True
 
 
 def earliest(
     late: Future, gang: Gang, option: Option, rooms: Sequence[Room], now: float, *, patient: bool
 ) -> Opening | None:
-    """The first moment at which the gang fits; None where that is unknown and the gang is still ``patient``."""
+    """The first moment at which the gang fits; None where it would not with every running gang gone."""
     staying = [room for room in rooms if not room.gang.leaving]
     order = sorted(staying, key=lambda room: (_end(room, now), room.gang.started, room.gang.key))
     known = sum(1 for room in order if _end(room, now) < math.inf)
@@ -37,8 +41,10 @@ def earliest(
         number = search.first(0, known)
         start = _end(order[number - 1], now) if number else now
         return Opening(search.future, start, number)
-    if patient or known == len(order) or not search.fits(len(order)):
+    if known == len(order) or not search.fits(len(order)):
         return None
+    if patient:
+        return Opening(search.future, None, len(order), sure=False)
     return Opening(search.future, None, search.first(known, len(order)))
 
 

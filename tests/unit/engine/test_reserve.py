@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cardpool.domain.gangs import Gang, PlanResult, Running
+from cardpool.domain.gangs import Gang, Option, PlanResult, Running
 from cardpool.domain.teams import Limit, Rules, Team
-from cardpool.engine import plan
+from cardpool.engine import build, plan
 from cardpool.names import Reason
 from tests.support import worlds
 from tests.support.worlds import gang, group, holds
@@ -113,6 +113,29 @@ def test_a_head_that_can_never_fit_holds_nothing() -> None:
     """Not even with everybody gone."""
     result = planned({"a": (8, 4)}, head(9, created=0.0), gang(group(4), key="a/small"), running=RUNS[:1])
     assert (len(result.placements), result.reservations) == (1, ())
+
+
+def test_a_head_that_can_never_fit_takes_nobody_s_reservation() -> None:
+    """The next that can has it."""
+    never = gang(group(9), key="a/never", priority=5, created=0.0)
+    result = planned({"a": (8, 4)}, never, head(8), gang(group(4), key="a/small"), running=RUNS[:1])
+    assert ([r.gang for r in result.reservations], result.placements) == (["a/head"], ())
+
+
+def test_each_profile_has_its_head() -> None:
+    """Who waits for one maker's cards keeps nobody from those of another, whose first has a reservation too."""
+    other = "ascend-910b"
+    rows = [worlds.node("a", 8, used_cards=4), worlds.node("b", 8, used_cards=4, profile=other)]
+    inventory = build.build_inventory(rows, (worlds.PROFILE, other), (worlds.tree(), worlds.tree()))
+    running = [holds("r/a", 4, "a", ends=NOW + 5.0), holds("r/b", 4, "b", ends=NOW + 9.0, profile=other)]
+    queue = [
+        gang(key=f"{key}/{pods}", created=float(-pods), options=(Option(profile, (group(pods),)),))
+        for key, profile in (("a", worlds.PROFILE), ("b", other))
+        for pods in (8, 4)
+    ]
+    result = plan.plan(inventory, queue, now=NOW, running=running, rules=RULES, strategy="Backfill")
+    assert {(r.gang, r.start) for r in result.reservations} == {("a/8", NOW + 5.0), ("b/8", NOW + 9.0)}
+    assert result.placements == ()
 
 
 def stream(rules: Rules, capacity: int, declared: bool, seed: int, team: str = "default") -> float:

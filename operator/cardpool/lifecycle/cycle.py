@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from cardpool.api.cardpool import Faults
 from cardpool.api.supernode import SpareCounts
 from cardpool.domain.cards import CardFault
-from cardpool.domain.gangs import Gang, PlanResult
+from cardpool.domain.gangs import PlanResult
 from cardpool.domain.inventory import Cause, Inventory
 from cardpool.domain.world import JobRecord, PoolRecord, SupernodeRecord, World
 from cardpool.engine import build, plan
@@ -191,7 +191,7 @@ class _Cycle:
                 continue
             one = self._draft(job)
             if job.uid in self.world.busy:
-                self.court.holds(one)
+                self.court.busy(one)
                 self.promises[job.uid] = self.memory.pending.get(job.uid) or rooms.promised(one)
                 continue
             if job.deleting:
@@ -202,7 +202,7 @@ class _Cycle:
             self.promises[job.uid] = rooms.promised(one)
             self.wake = times.earliest(self.wake, one.wake)
 
-        self.memory.record.holdings.forget({job.uid for job in self.world.jobs.values()})
+        self.court.forget()
 
     def _draft(self, job: JobRecord) -> Draft:
         spec = job.spec
@@ -259,10 +259,7 @@ class _Cycle:
         return cause is Cause.NONE and not facts.used.get(member.resource) and node not in total
 
     def _plan(self) -> None:
-        queues: dict[str, list[Gang]] = {}
-        for one in self.drafts.values():
-            if one.gang is not None:
-                queues.setdefault(one.spec.pool, []).append(one.gang)
+        queues = self.court.line_up(self.drafts.values())
         for pool, view in self.views.items():
             self.wake = times.earliest(self.wake, self.court.count(view, self.world.pools[pool]))
         for pool, gangs in sorted(queues.items()):
@@ -282,6 +279,7 @@ class _Cycle:
                 self.promises[one.job.uid] = rooms.promised(one)
                 self.court.decided(one)
             self.wake = times.earliest(self.wake, answer.wake)
+        self.court.remember(self.drafts.values())
 
     def _inventory(self, pool: str, view: PoolView) -> Inventory:
         profiles = tuple(profile.name for profile in view.spec.profiles)

@@ -6,11 +6,11 @@ actions are being written. Then places, reasons to wait, and gangs that go for a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cardpool.api.cardpool import CardPoolSpec, TeamUsage
-from cardpool.domain.gangs import PlanResult, Running
+from cardpool.domain.gangs import Gang, PlanResult, Running
 from cardpool.domain.world import PoolRecord, World
 from cardpool.lifecycle import holdings, reserving, restart, teams, trainingjob, waiting
 from cardpool.lifecycle.draft import Draft, PoolView
@@ -23,10 +23,11 @@ Teams = tuple[dict[str, str], list[str]]
 
 @dataclass(slots=True)
 class Record:
-    """What is kept from cycle to cycle: rooms by identity, and teams as long as nothing changed."""
+    """What is kept from cycle to cycle: rooms by identity, teams as long as nothing changed, who waited last time."""
 
     holdings: holdings.Holdings = field(default_factory=holdings.Holdings)
     teams: dict[str, tuple[object, frozenset[str], object, Teams]] = field(default_factory=dict)
+    waiting: dict[str, Gang] = field(default_factory=dict)
 
 
 class Court:
@@ -36,6 +37,7 @@ class Court:
         self.world, self.record = world, record
         self.running: dict[str, list[Running]] = {}
         self.usage: dict[str, tuple[TeamUsage, ...]] = {}
+        self.queues: dict[str, list[Gang]] = {}
         self._spaces = frozenset({job.namespace for job in world.jobs.values()} | world.namespaces.keys())
 
     def teams(self, pool: str, spec: CardPoolSpec) -> Teams:
@@ -57,6 +59,35 @@ class Court:
         if found is not None:
             self.running.setdefault(one.spec.pool, []).append(found)
 
+    def line_up(self, drafts: Iterable[Draft]) -> dict[str, list[Gang]]:
+        """Every pool's queue: who asks now, and who waited and is only being written: nobody passes it meanwhile."""
+        for one in drafts:
+            if one.gang is not None:
+                self.queues.setdefault(one.spec.pool, []).append(one.gang)
+        return self.queues
+
+    def busy(self, one: Draft) -> None:
+        """A job whose last actions are being written holds what it was given, and its place in the queue."""
+        self.holds(one)
+        gang = self.record.waiting.get(one.job.uid)
+        if gang is not None and not one.job.deleting and not one.spec.suspend and one.around.pool is not None:
+            self.queues.setdefault(one.spec.pool, []).append(gang)
+
+    def remember(self, drafts: Iterable[Draft]) -> None:
+        """Who waits after this cycle."""
+        for one in drafts:
+            if one.gang is not None and one.placement is None:
+                self.record.waiting[one.job.uid] = one.gang
+            else:
+                self.record.waiting.pop(one.job.uid, None)
+
+    def forget(self) -> None:
+        """Drop what belongs to jobs that are gone."""
+        uids = {job.uid for job in self.world.jobs.values()}
+        self.record.holdings.forget(uids)
+        for uid in self.record.waiting.keys() - uids:
+            del self.record.waiting[uid]
+
     def decided(self, one: Draft) -> None:
         """Keep in mind what was decided of the job's room in this cycle."""
         self.record.holdings.judge(one, one.team, trainingjob.priority(one))
@@ -73,17 +104,20 @@ class Court:
 
 
 def carry_out(answer: PlanResult, drafts: Mapping[str, Draft]) -> Iterator[Draft]:
-    """Let each job know; gives those whose room changed."""
+    """Let each job know but those that are being written, who ask again; gives those whose room changed."""
     for placement in answer.placements:
-        one = drafts[placement.gang]
+        one = drafts.get(placement.gang)
+        if one is None:
+            continue
         reserving.place(one, placement)
         trainingjob.conclude(one)
         yield one
     for refusal in answer.refusals:
-        waiting.waits(drafts[refusal.gang], refusal)
+        if refusal.gang in drafts:
+            waiting.waits(drafts[refusal.gang], refusal)
     for eviction in answer.evictions:
         victim = drafts.get(eviction.gang)
-        if victim is not None and victim.placement is not None:
+        if eviction.by in drafts and victim is not None and victim.placement is not None:
             restart.restart(victim, Cause(eviction.reason, eviction.message, Attribution.PREEMPTION, victim.now))
             trainingjob.conclude(victim)
             yield victim

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from cardpool.domain.world import PriorityClassRecord
+from cardpool.lifecycle import cycle
 from tests.support.simworld import SimCluster, job_spec, pool_spec
 
 
@@ -42,6 +45,50 @@ def test_the_head_has_a_reservation_and_its_start_is_told() -> None:
         cluster.settle()
 
     assert phases(cluster, head, long) == ["Running", "Queued"]
+
+
+def test_nobody_passes_a_head_that_is_only_being_written() -> None:
+    """Its status is in flight, so it cannot be judged; its place in the queue stays, and its room too."""
+    cluster = SimCluster()
+    cluster.submit("runs", job_spec(3, expectedRuntimeSeconds=600))
+    cluster.settle()
+    head = cluster.submit("head", job_spec(4))
+    cluster.settle()
+    long = cluster.submit("long", job_spec(1))
+
+    busy = replace(cluster.world(), busy=frozenset({cluster.jobs[head].uid}))
+    decision = cycle.decide(busy, cluster.registry, cycle.CycleSettings(), cluster.memory)
+
+    assert [step.key for step in decision.steps if step.pods] == []
+    told = next(step.status for step in decision.steps if step.key == long)
+    assert told is not None
+    assert "ReservedForOther" in {item["reason"] for item in told["conditions"]}
+
+    cluster.change(head, suspend=True)
+    gone = replace(cluster.world(), busy=frozenset({cluster.jobs[head].uid}))
+    decision = cycle.decide(gone, cluster.registry, cycle.CycleSettings(), cluster.memory)
+
+    assert [step.key for step in decision.steps if step.pods] == [long]
+
+
+def test_a_preemptor_that_is_being_written_keeps_its_room() -> None:
+    """The victim's pods are gone in that very moment: the room is the preemptor's, and nobody goes twice for it."""
+    cluster = SimCluster(spec=pool_spec(queue={"preemption": {"withinTeam": "LowerPriority"}}))
+    cluster.priorities["high"] = PriorityClassRecord("high", 100, "PreemptLowerPriority")
+    low = cluster.submit("low", job_spec(4))
+    cluster.settle()
+    high = cluster.submit("high", job_spec(4, priorityClassName="high"))
+    cluster.step(0.1)
+    assert cluster.jobs[low].status.attempt == 1
+
+    small = cluster.submit("small", job_spec(1))
+    busy = replace(cluster.world(), busy=frozenset({cluster.jobs[high].uid}))
+    decision = cycle.decide(busy, cluster.registry, cycle.CycleSettings(), cluster.memory)
+    assert [step.key for step in decision.steps if step.pods] == []
+
+    cluster.settle()
+    assert phases(cluster, high, small) == ["Running", "Queued"]
+    assert cluster.jobs[low].status.attempt == 1
 
 
 def test_patience_ends_by_itself() -> None:

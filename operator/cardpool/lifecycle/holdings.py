@@ -19,9 +19,9 @@ Pods = tuple[tuple[str, int, Mapping[str, int]], ...]
 
 @dataclass(slots=True)
 class Holdings:
-    """Per job UID the pods of its placement with what they were made of, and the record of the last cycle."""
+    """Per job UID the pods of its placement with what they were made of, and the last record; cards are counted once."""
 
-    pods: dict[str, tuple[object, object, frozenset[int], Pods]] = field(default_factory=dict)
+    pods: dict[str, tuple[object, object, frozenset[int], Pods, int]] = field(default_factory=dict)
     known: dict[str, Running] = field(default_factory=dict)
 
     def forget(self, uids: set[str]) -> None:
@@ -29,6 +29,11 @@ class Holdings:
         for kept in (self.pods, self.known):
             for uid in kept.keys() - uids:
                 del kept[uid]
+
+    def cards(self, gang: Running) -> int:
+        """Cards that the gang holds, counted once as long as its pods stand."""
+        kept = self.pods.get(gang.uid)
+        return kept[4] if kept is not None and kept[3] is gang.pods else gang.cards()
 
     def judge(self, draft: Draft, team: str, priority: int) -> Running | None:
         """What the job holds now, None where it holds nothing."""
@@ -103,7 +108,7 @@ class Holdings:
         }
         wanted = [(node, segment.group) for segment in place.segments for node in segment.nodes]
         pods = tuple((node, *need[group]) for rank, (node, group) in enumerate(wanted) if rank not in done)
-        self.pods[uid] = (place, draft.spec, frozenset(done), pods)
+        self.pods[uid] = (place, draft.spec, frozenset(done), pods, sum(cards for _, cards, _ in pods))
         return pods
 
 

@@ -95,12 +95,12 @@ class Court:
     def count(self, view: PoolView, pool: PoolRecord) -> float | None:
         """What each team of the pool has used up to now; gives when it is to be written again, None for never."""
         held: dict[str, dict[str, int]] = {}
-        for one in self.running.get(view.name, ()):
+        for one in self.running.get(view.name, ()) if view.spec.teams else ():
             own = held.setdefault(one.team, {})
-            own[one.profile] = own.get(one.profile, 0) + one.cards()
+            own[one.profile] = own.get(one.profile, 0) + self.record.holdings.cards(one)
         now = self.world.now
         self.usage[view.name] = teams.usage(view.spec, pool.status.usage, held, now)
-        return now + teams.WRITE_SECONDS if held and view.spec.teams else None
+        return now + teams.WRITE_SECONDS if held else None
 
 
 def carry_out(answer: PlanResult, drafts: Mapping[str, Draft]) -> Iterator[Draft]:
@@ -129,7 +129,7 @@ def gauges(court: Court, answers: Mapping[str, PlanResult]) -> dict[str, dict[La
     for pool, running in court.running.items():
         for one in running:
             key = (("pool", pool), ("profile", one.profile), ("team", one.team))
-            cards[key] = cards.get(key, 0.0) + one.cards()
+            cards[key] = cards.get(key, 0.0) + court.record.holdings.cards(one)
     waiting_: dict[Labels, float] = {}
     for pool, answer in answers.items():
         for refusal in answer.refusals:

@@ -19,7 +19,7 @@ Pods = tuple[tuple[str, int, Mapping[str, int]], ...]
 
 @dataclass(slots=True)
 class Holdings:
-    """Per job UID the pods of its placement with what they were made of, and the last record; cards are counted once."""
+    """Per job UID the pods of its placement, what they were made of and their cards; and the last record."""
 
     pods: dict[str, tuple[object, object, frozenset[int], Pods, int]] = field(default_factory=dict)
     known: dict[str, Running] = field(default_factory=dict)

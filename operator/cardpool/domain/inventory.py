@@ -99,8 +99,8 @@ class Inventory:
     p's tree; ids are dense per level, in path order, and -1 where a label is missing or the node is of another profile.
     ``domain_names[p][l]`` gives the path of each id. ``supernode[n]`` indexes ``supernodes`` (-1 = none).
     ``debt[n]`` is what a node lacks of each resource for the pods that it has already, where it lost some: freed room
-    pays it first. ``spare[n]`` marks nodes withheld from new gangs, ``busy[n]`` nodes with a card in use. ``layouts[p]`` is the path
-    order of profile p.
+    pays it first. ``spare[n]`` marks nodes withheld from new gangs, ``busy[n]`` nodes with a card in use.
+    ``layouts[p]`` is the path order of profile p.
     """
 
     names: tuple[str, ...]

@@ -22,7 +22,7 @@ from cardpool.domain.gangs import (
     Reservation,
     Running,
 )
-from cardpool.domain.inventory import Inventory
+from cardpool.domain.inventory import CARDS, Inventory
 from cardpool.domain.teams import ALL, Reclaim, Rules
 from cardpool.engine import explain, future, order, outlook, preempt, quota
 from cardpool.engine.future import Room
@@ -32,6 +32,7 @@ from cardpool.engine.reserve import Opening
 from cardpool.names import Reason
 
 _SEARCHES: Final = 16
+_LOOKS: Final = 128
 
 
 class Strategy(StrEnum):
@@ -158,9 +159,8 @@ class _Cycle:
     def _preempt(self, gang: Gang, refusal: Refusal) -> Refusal | None:
         """Take others down for the gang where the rules allow it and it helps, or wait for those that are going."""
         key = gang.team, gang.priority, order.likeness(gang)
-        if not self._hopes(gang) or key in self.hopeless or self.searches >= _SEARCHES:
+        if not self._hopes(gang) or key in self.hopeless or len(self.hopeless) >= _LOOKS:
             return None
-        self.searches += 1
         for option in gang.options:
             victims = self._victims(gang, option)
             if victims is None:
@@ -208,8 +208,10 @@ class _Cycle:
             return []
         found = preempt.candidates(gang, option, rooms, self.ledger, self.now)
         self._again(found.due)
-        if not found.rooms:
+        free = int(late.ground.free[:, CARDS].sum()) + sum(room.cards for room in found.rooms)
+        if not found.rooms or free < quota.cards_of(option) or self.searches >= _SEARCHES:
             return None
+        self.searches += 1
         return preempt.search(late, gang, option, found.rooms, self.ledger, self.now)
 
     def _hold(self, gang: Gang, refusal: Refusal) -> Refusal:

@@ -98,6 +98,14 @@ def test_a_gang_that_is_protected_wakes_the_cycle_when_it_is_no_more() -> None:
     assert planned(full({"a": 8}, old), gang(group(6), priority=2), running=(old,), rules=law).wake == NOW + 5.0
 
 
+def test_those_whom_nothing_helps_keep_nobody_from_being_helped() -> None:
+    """Many that are too large come first; the one that fits is looked at all the same."""
+    old = holds("a/old", 4, priority=0)
+    large = [gang(group(9 + number), key=f"a/{number}", priority=5) for number in range(40)]
+    result = planned(full({"a": 8}, old), *large, gang(group(6), key="a/fits", priority=4), running=(old,))
+    assert [(e.gang, e.by) for e in result.evictions] == [("a/old", "a/fits")]
+
+
 def test_least_work_lost() -> None:
     """The checkpoint counts, not the age; three small ones rather than one that would lose more."""
     saved = holds("a/saved", 4, "a", priority=1, checkpoint=NOW - 10.0)

@@ -30,7 +30,9 @@ class Figures:
     label_seconds: float = 0.0
     floor_seconds: list[float] = field(default_factory=list)
     bound_seconds: list[float] = field(default_factory=list)
+    bound_cpu_seconds: list[float] = field(default_factory=list)
     no_seconds: list[float] = field(default_factory=list)
+    no_cpu_seconds: list[float] = field(default_factory=list)
     start_seconds: list[float] = field(default_factory=list)
     ready_seconds: list[float] = field(default_factory=list)
     resident_mib: list[float] = field(default_factory=list)
@@ -85,9 +87,10 @@ class Bench:
     async def gang(self) -> None:
         """Submit → all bound, once; the first time the pods are kept for the floor."""
         async with watching.watching(self.client, OURS) as seen:
-            begun = time.monotonic()
+            begun, used = time.monotonic(), self.operator.cpu_seconds()
             await self.client.create(self._job(GANG, self.pods))
             await seen.until(lambda now: len(now.bound) == self.pods, self.patience, "all bound")
+            self.figures.bound_cpu_seconds.append(self.operator.cpu_seconds() - used)
             self.figures.bound_seconds.append(seen.last_bound - begun)
             if not self.made[1]:
                 listed = await self.client.list("Pod", OURS)
@@ -100,14 +103,16 @@ class Bench:
 
     async def refusals(self, times: int) -> None:
         """Submit → the written No, for a gang with one pod more than there are nodes."""
+        await self._at_rest()
         for number in range(times):
             name = f"no-{number}"
-            begun = time.monotonic()
+            begun, used = time.monotonic(), self.operator.cpu_seconds()
             created = await self.client.create(self._job(name, self.nodes + 1))
             seen = await watching.until_status(
                 self.client, name, OURS, _refused, self.patience, created["metadata"]["resourceVersion"]
             )
             self.figures.no_seconds.append(seen - begun)
+            self.figures.no_cpu_seconds.append(self.operator.cpu_seconds() - used)
             await self.client.delete("TrainingJob", name, OURS)
             await asyncio.sleep(STILL)
 
@@ -167,6 +172,16 @@ class Bench:
             return not listed["items"]
 
         await rest.wait_for(none, self.patience, f"no pod in {namespace}", every=0.5)
+
+    async def _at_rest(self) -> None:
+        """Return when the gang runs, so that no figure is about the events of the one before."""
+
+        async def running() -> bool:
+            status = (await self.client.get("TrainingJob", GANG, OURS)).get("status") or {}
+            return bool(status.get("phase") == "Running")
+
+        await rest.wait_for(running, self.patience, "the gang runs", every=1.0)
+        await asyncio.sleep(STILL)
 
     async def _labelled(self) -> None:
         async def all_labelled() -> bool:

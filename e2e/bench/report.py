@@ -25,6 +25,8 @@ AIMS = {"bound_ratio": 1.25, "no_seconds": 0.1, "restart_seconds": 10.0, "reside
 MEANING = {
     "floor_seconds": "raw client: same Service and pods, first request → all bound",
     "bound_seconds": "operator: submit → all bound",
+    "bound_cpu_seconds": "processor time of the operator for that",
+    "no_cpu_seconds": "processor time of the operator for that No",
     "bound_ratio": "operator / floor, median of the rounds' ratios",
     "no_seconds": "submit → the No of a gang that does not fit is written",
     "restart_seconds": "process start → a job that waited meanwhile is placed",
@@ -54,8 +56,10 @@ def summary(figures: Figures) -> dict[str, float]:
     return {
         "floor_seconds": round(statistics.median(figures.floor_seconds), 3),
         "bound_seconds": round(statistics.median(figures.bound_seconds), 3),
+        "bound_cpu_seconds": round(statistics.median(figures.bound_cpu_seconds), 3),
         "bound_ratio": round(figures.ratio, 3),
         "no_seconds": round(statistics.median(figures.no_seconds), 3),
+        "no_cpu_seconds": round(statistics.median(figures.no_cpu_seconds), 3),
         "restart_seconds": round(statistics.median(figures.start_seconds), 3),
         "ready_seconds": round(statistics.median(figures.ready_seconds), 3),
         "label_seconds": round(figures.label_seconds, 3),

@@ -120,6 +120,11 @@ class Operator:
         """The most resident memory that the process ever had."""
         return self._memory("VmHWM:")
 
+    def cpu_seconds(self) -> float:
+        """Processor time, user and system, that the process has used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def _memory(self, field: str) -> int:
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))

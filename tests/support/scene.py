@@ -21,6 +21,7 @@ from tests.support.view import SECONDS
 
 STILL = 0.4  # longer than the operator holds back counts, see operator_process
 QUIET = 0.5  # finds writes that repeat; test_a_long_rest_is_without_a_write finds those of slow timers
+COLLECTED = 60.0  # Kubernetes' garbage collector looks for new kinds every 30 s, so the first scene may wait for it
 OWNED = ("Pod", "Service", "ConfigMap")
 
 
@@ -80,7 +81,7 @@ class Scene(Stage):
         ]
         for body in jobs:
             await self.kube.delete("TrainingJob", body["metadata"]["name"], body["metadata"]["namespace"])
-        await self.until(lambda: not self.owned(), "everything of the jobs gone", 2 * SECONDS)
+        await self.until(lambda: not self.owned(), "everything of the jobs gone", COLLECTED)
 
     def owned(self) -> list[str]:
         """Objects that belong to a job of the scene, the jobs themselves included."""

@@ -56,7 +56,7 @@ integration: install ## Tests on a real control plane
 	@$(BIN)/pytest tests/integration
 
 e2e-fake: install ## Scenarios on fake nodes
-	@$(BIN)/pytest tests/e2e
+	@$(BIN)/pytest -n 3 --dist loadfile tests/e2e
 
 e2e-real: install ## Scenarios on real nodes (root, Linux)
 	@$(BIN)/pytest tests/real

@@ -38,11 +38,11 @@ def stages() -> tuple[Stage, ...]:
         Stage("layers", (str(BIN / "lint-imports"),)),
         Stage("types", (str(BIN / "mypy"),)),
         Stage("crds", ("make", "--no-print-directory", "crds-check")),
-        Stage("unit", (pytest, "-q", "tests/unit")),
-        Stage("property", (pytest, "-q", "tests/property")),
+        Stage("unit", (pytest, "-q", "-n", "2", "tests/unit")),
+        Stage("property", (pytest, "-q", "-n", "2", "tests/property")),
         Stage("cluster", (python, "-m", "e2e.cluster", "build")),
-        Stage("integration", (pytest, "-q", "tests/integration")),
-        Stage("e2e fake nodes", (pytest, "-q", "tests/e2e")),
+        Stage("integration", (pytest, "-q", "-n", "2", "--dist", "loadfile", "tests/integration")),
+        Stage("e2e fake nodes", (pytest, "-q", "-n", "3", "--dist", "loadfile", "tests/e2e")),
         Stage("e2e real nodes", (pytest, "-q", "tests/real"), needs_root=True),
     )
 

@@ -120,6 +120,7 @@ def _controllers(ctx: Context, settings: Settings) -> None:
         f"--kube-api-qps={settings.controller_qps}",
         f"--kube-api-burst={settings.controller_qps * 2}",
         f"--node-monitor-grace-period={settings.node_grace_seconds}s",
+        f"--flex-volume-plugin-dir={ctx.state / 'flexvolume'}",  # its default lies in /usr and is made by it
         "--use-service-account-credentials=true",
         f"--service-account-private-key-file={tokens.key}",
         f"--root-ca-file={ctx.authority.certificate}",

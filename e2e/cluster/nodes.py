@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 64
 
+NOT_READY = "node.kubernetes.io/not-ready"
+
 
 async def create(
     client: rest.Client, nodes: Iterable[dict[str, Any]], *, progress: Callable[[int], None] | None = None
@@ -51,6 +53,7 @@ async def wait_ready(client: rest.Client, names: Iterable[str], seconds: float) 
 
 
 def is_ready(node: dict[str, Any]) -> bool:
-    """Whether the node's condition Ready is True."""
+    """Whether the condition Ready is True and the taint of the time before, which goes a little later, is gone."""
     conditions = node.get("status", {}).get("conditions", [])
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    tainted = any(one["key"] == NOT_READY for one in node.get("spec", {}).get("taints", []))
+    return not tainted and any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -23,6 +23,7 @@ from cardpool.domain.topology import Level, TopologyRequest, Tree
 from cardpool.engine import build, plan
 from e2e.bench import report
 
+RANGES = report.RANGES.with_name("engine.yaml")
 PROFILE = "k100"
 LEVELS = ("zone", "supernode", "rack")
 TREE = Tree(tuple(Level(name, f"example.com/{name}") for name in LEVELS))
@@ -124,7 +125,7 @@ def main(
     check: Annotated[bool, typer.Option("--check", help="exit code 1 where a figure left its range")] = False,
 ) -> None:
     """Measure the planner alone."""
-    verdicts = report.judge(measure(rounds), "engine")
+    verdicts = report.judge(measure(rounds), "engine", RANGES)
     table = Table(title="cardpool bench, planner alone (processor time)", title_justify="left")
     for column in ("figure", "ms", "range", "what it is"):
         table.add_column(column)

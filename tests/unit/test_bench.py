@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
-from e2e.bench import floor, report
+from e2e.bench import engine, floor, report
 from e2e.bench.measures import Figures
 
 RANGES = """
@@ -83,3 +84,11 @@ def test_the_recorded_ranges_name_figures_that_exist() -> None:
         for name, one in size["figures"].items():
             assert name in report.MEANING
             assert one["value"] <= one["most"]
+
+
+def test_the_ranges_of_the_planner_name_its_figures() -> None:
+    """Every figure of the planner's benchmark has a range above its value, and no range is for nothing."""
+    recorded = yaml.safe_load(engine.RANGES.read_text())["sizes"]["engine"]["figures"]
+
+    assert set(recorded) == set(engine.MEANING)
+    assert all(one["value"] < one["most"] for one in recorded.values())

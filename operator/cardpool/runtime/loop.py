@@ -20,7 +20,7 @@ from cardpool.runtime import health, inbox, metrics
 logger = logging.getLogger(__name__)
 
 PAUSE_MAX: Final = 1.0
-WRITING_SHARE: Final = 4.0
+WRITING_SHARE: Final = 12.0
 WAKE_MIN: Final = 0.05
 BACKOFF_BASE: Final = 0.5
 BACKOFF_CAP: Final = 15.0

@@ -7,11 +7,12 @@ on a node that left. A label that somebody else owns with another value is left 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cardpool.api import common
-from cardpool.api.cardpool import CardPoolSpec, TeamUsage
+from cardpool.api.cardpool import CardPoolSpec, Faults, TeamUsage
 from cardpool.domain.world import NodeRecord, PoolRecord, PriorityClassRecord, World
+from cardpool.faults import cards
 from cardpool.lifecycle import tally, teams
 from cardpool.lifecycle.actions import ApplyNodeLabels, Event, Step
 from cardpool.lifecycle.conditions import Board
@@ -102,6 +103,21 @@ def blocked(
         text = f"PriorityClass {name} has preemptionPolicy {given.preemption_policy or 'PreemptLowerPriority'}: "
         return Reason.PRIORITY_CLASS_UNSAFE, f"{text}kube-scheduler would preempt single pods of gangs; use Never"
     return None
+
+
+def policy_of(pool: PoolRecord) -> cards.Policy:
+    """The pool's fault settings as the fault pipeline takes them."""
+    settings = pool.spec.faults if pool.spec is not None else Faults()
+    return replace(
+        cards.Policy(),
+        debounce=float(settings.debounce_seconds),
+        attribution=float(settings.attribution_seconds),
+        quarantine_faults=settings.quarantine.faults,
+        quarantine_window=float(settings.quarantine.window_seconds),
+        quarantine_release=float(settings.quarantine.release_after_seconds),
+        unknown_grace=float(settings.unknown.grace_seconds),
+        dead_node=float(settings.dead_node.grace_seconds),
+    )
 
 
 def usable_profiles(spec: CardPoolSpec, registry: Registry) -> frozenset[str]:

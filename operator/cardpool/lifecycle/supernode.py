@@ -20,12 +20,14 @@ from cardpool.lifecycle.membership import Domain, Membership
 from cardpool.names import CardState, Condition, Kind, Reason
 
 FAULTS_MAX = 1024
+Faults = dict[str, dict[str, CardFault]]
+Remembered = dict[str, tuple[SupernodeRecord, Faults]]
 _REASONS = frozenset(reason.value for reason in Reason)
 
 
-def known_faults(record: SupernodeRecord) -> dict[str, dict[str, CardFault]]:
+def known_faults(record: SupernodeRecord) -> Faults:
     """The faults that a Supernode's status remembers, by node and card."""
-    found: dict[str, dict[str, CardFault]] = {}
+    found: Faults = {}
     for entry in record.status.faults:
         reason = Reason(entry.reason) if entry.reason in _REASONS else Reason.CARD_UNHEALTHY
         found.setdefault(entry.node, {})[entry.card] = CardFault(
@@ -40,6 +42,19 @@ def known_faults(record: SupernodeRecord) -> dict[str, dict[str, CardFault]]:
             pod=entry.pod or "",
             message=entry.message or "",
         )
+    return found
+
+
+def remembered(supernodes: Mapping[str, SupernodeRecord], kept: Remembered) -> Faults:
+    """The faults that all Supernodes remember, by node and card; a status is read again only when it changed."""
+    found: Faults = {}
+    for name in kept.keys() - supernodes.keys():
+        del kept[name]
+    for name, record in supernodes.items():
+        if name not in kept or kept[name][0] is not record:
+            kept[name] = (record, known_faults(record))
+        for node, faults in kept[name][1].items():
+            found.setdefault(node, {}).update(faults)
     return found
 
 

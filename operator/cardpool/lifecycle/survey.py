@@ -16,7 +16,7 @@ from cardpool.domain.world import NodeRecord, PodRecord, World
 from cardpool.engine.build import NodeRow
 from cardpool.faults import signals
 from cardpool.faults.signals import NodeFacts
-from cardpool.lifecycle import rooms, tally
+from cardpool.lifecycle import rooms, tally, times
 from cardpool.lifecycle.membership import Member, Membership
 
 Records = Mapping[str, CardFault]
@@ -128,3 +128,19 @@ class Survey:
 
 def _is(one: View, other: View) -> bool:
     return one is other
+
+
+def dead(world: World, grace: float) -> tuple[dict[str, float], float | None]:
+    """Nodes with pods that are gone, or silent for longer than ``grace`` seconds, and since when; then the next due."""
+    found, wake = {}, None
+    for name in world.pods_by_node:
+        node = world.nodes.get(name)
+        if node is None:
+            found[name] = world.now
+        elif not node.ready:
+            due = node.ready_since + grace
+            if world.now >= due:
+                found[name] = node.ready_since
+            else:
+                wake = times.earliest(wake, due)
+    return found, wake

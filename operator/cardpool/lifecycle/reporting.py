@@ -1,0 +1,150 @@
+"""What a cycle tells of pools and supernodes: their statuses, node labels, gauges, and finished jobs beyond retention.
+
+Everything here is read off what the numbered phases found; nothing is decided about a job's life but that the oldest
+finished ones go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cardpool.api.supernode import SpareCounts
+from cardpool.domain.gangs import PlanResult
+from cardpool.domain.world import World
+from cardpool.lifecycle import cardpool, queueing, stock, supernode, survey, tally, times
+from cardpool.lifecycle.actions import ApplyNodeLabels, Step
+from cardpool.lifecycle.draft import Draft, PoolView
+from cardpool.lifecycle.membership import Membership
+from cardpool.names import Condition
+from cardpool.vendors.registry import Registry
+
+Gauges = dict[str, dict[tuple[tuple[str, str], ...], float]]
+Settled = dict[str, tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the phases of one cycle found, to be told."""
+
+    world: World
+    registry: Registry
+    place: Membership
+    faults: Mapping[str, survey.Records]
+    survey: survey.Survey
+    stock: stock.Stock
+    court: queueing.Court
+    answers: Mapping[str, PlanResult]
+
+
+def retain(drafts: Iterable[Draft], views: Mapping[str, PoolView]) -> None:
+    """Beyond the pool's count of finished jobs in a namespace the oldest go, jobs with a TTL of their own apart."""
+    finished: dict[tuple[str, str], list[Draft]] = {}
+    for one in drafts:
+        if one.board.holds(Condition.FINISHED) and one.spec.ttl_seconds_after_finished is None:
+            finished.setdefault((one.spec.pool, one.job.namespace), []).append(one)
+    for (pool, _), done in finished.items():
+        view = views.get(pool)
+        kept = view.spec.retention.finished_jobs_per_namespace if view and view.spec.retention else None
+        if kept is None:
+            continue
+        done.sort(key=lambda one: (times.epoch(one.status.completion_time), one.job.key), reverse=True)
+        for one in done[kept:]:
+            one.delete_self = True
+
+
+def supernode_steps(account: Account, settled: Settled) -> list[Step]:
+    """The Supernodes whose status changes; ``settled`` keeps what those that stand were judged by."""
+    steps = []
+    for name, record in account.world.supernodes.items():
+        if record.deleting or record.uid in account.world.busy:
+            continue
+        area = account.stock.areas.get(name)
+        nodes = account.place.by_supernode.get(name, ())
+        faults = [fault for node in nodes for fault in account.faults.get(node, survey.CLEAN).values()]
+        spares = account.stock.spares.get(name, SpareCounts())
+        conflicts = account.place.conflicts.get(name, [])
+        inputs = (record, area, faults, spares, conflicts)
+        old = settled.get(name)
+        if old is not None and old[0] is record and old[1] is area and old[2:] == inputs[2:]:
+            continue
+        total = area.total if area is not None else tally.Total()
+        step = supernode.step(record, total, faults, spares, conflicts, account.world.now)
+        if step is None:
+            settled[name] = inputs
+        else:
+            settled.pop(name, None)
+            steps.append(step)
+    return steps
+
+
+def pool_steps(account: Account, labels: cardpool.LabelMemory) -> tuple[list[Step], list[ApplyNodeLabels]]:
+    """The pools whose status changes, and the node labels to apply."""
+    world, place, court = account.world, account.place, account.court
+    actions, foreign = cardpool.label_nodes(world, place, account.registry, labels)
+    jobs = _queued_and_running(world)
+    steps = []
+    for pool in world.pools.values():
+        if pool.deleting or pool.uid in world.busy:
+            continue
+        queued, running = jobs.get(pool.name, (0, 0))
+        conflicts = place.conflicts.get(pool.name, [])
+        clashes = court.teams(pool.name, pool.spec)[1] if pool.spec is not None else []
+        findings = cardpool.Findings(
+            total=pool_total(account, pool.name),
+            supernodes=sum(1 for item in place.domains.values() if item.pool == pool.name),
+            queued=queued,
+            running=running,
+            blocked=cardpool.blocked(pool, account.registry, world.priority_classes),
+            degraded=cardpool.degradation(pool, account.registry, conflicts, foreign.get(pool.name, []), clashes),
+            usage=court.usage.get(pool.name, pool.status.usage),
+            active=bool(court.running.get(pool.name)) or _starts(account, pool.name),
+        )
+        step = cardpool.step(pool, findings, world.now)
+        if step is not None:
+            steps.append(step)
+    return steps, actions
+
+
+def _queued_and_running(world: World) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for job in world.jobs.values():
+        if job.spec is not None and job.status.completion_time is None and not job.spec.suspend:
+            queued, running = found.get(job.spec.pool, (0, 0))
+            placed = job.status.placement is not None
+            found[job.spec.pool] = (queued + (not placed), running + placed)
+    return found
+
+
+def _starts(account: Account, pool: str) -> bool:
+    return pool in account.answers and bool(account.answers[pool].placements)
+
+
+def pool_total(account: Account, pool: str) -> tally.Total:
+    """The pool's cards: the sum of its supernodes and of the nodes that are in none."""
+    total = tally.Total()
+    place = account.place
+    for name, area in account.stock.areas.items():
+        if place.domains[name].pool == pool:
+            total.add(area.total)
+    members, views = place.members, account.survey.views
+    stray = [views[node] for node in place.by_pool.get(pool, ()) if not members[node].supernode]
+    total.add(tally.total((view.member, view.counts) for view in stray))
+    return total
+
+
+def gauges(account: Account) -> Gauges:
+    """Cards by state, jobs by phase, cards by team and waiting jobs by reason."""
+    found: Gauges = {"cards": {}, "jobs": {}}
+    for name, area in account.stock.areas.items():
+        pool = account.place.domains[name].pool
+        for profile, (_, counts, _) in area.total.profiles.items():
+            for state, amount in counts.items():
+                labels = (("pool", pool), ("profile", profile), ("state", state))
+                found["cards"][labels] = found["cards"].get(labels, 0.0) + amount
+    for job in account.world.jobs.values():
+        pool = job.spec.pool if job.spec is not None else ""
+        phase = job.status.phase.value if job.status.phase is not None else "New"
+        kind = (("phase", phase), ("pool", pool))
+        found["jobs"][kind] = found["jobs"].get(kind, 0.0) + 1
+    return found | queueing.gauges(account.court, account.answers)

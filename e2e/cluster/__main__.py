@@ -66,9 +66,16 @@ def status(name: Name = "dev") -> None:
         raise typer.Exit(1)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,  # from the first word on all is kubectl's, a `--` and a `--name` too
+        "help_option_names": [],
+    }
+)
 def kubectl(context: typer.Context, name: Name = "dev") -> None:
-    """Run the pinned kubectl against the cluster with the arguments given."""
+    """Run the pinned kubectl against the cluster with the arguments given; --name comes before them."""
     ctx = _running(name)
     program = str(ctx.programs["kubectl"])
     environment = {**os.environ, "KUBECONFIG": str(ctx.kubeconfig)}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2e.cluster import paths
-from e2e.images import layers, oci
+from e2e.images import layers, oci, prune
 from e2e.images.store import Store
 
 if TYPE_CHECKING:
@@ -32,10 +32,15 @@ def store() -> Store:
 
 
 def build(blobs: Store, names: Sequence[str], pause: Path | None = None) -> list[oci.Image]:
-    """Build the named images, reusing every layer that is there; `pause` is the program built for that image."""
+    """Build the named images, reusing every layer that is there; `pause` is the program built for that image.
+
+    What no build has used for long leaves the store.
+    """
     with blobs.locked():
         package = layers.package(blobs) if {OPERATOR, TRAIN} & set(names) else None
-        return [_build(blobs, name, pause, package) for name in names]
+        images = [_build(blobs, name, pause, package) for name in names]
+        prune.prune(blobs)
+        return images
 
 
 def _build(blobs: Store, name: str, pause: Path | None, package: Blob | None) -> oci.Image:

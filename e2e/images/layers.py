@@ -55,6 +55,7 @@ def rootfs(store: Store) -> Path:
     """The unpacked base, in which byte code is compiled; made once."""
     target = store.root / "rootfs" / stores.key(BASE_RECIPE)
     if target.exists():
+        os.utime(target)
         return target
     with stores.step(f"Debian {SUITE} with Python {PYTHON} (once, about 40 s)"), store.scratch() as folder:
         made = folder / "rootfs"
@@ -71,6 +72,7 @@ def rootfs(store: Store) -> Path:
         stores.run([*words, *_apt_options(), SUITE, made])
         target.parent.mkdir(parents=True, exist_ok=True)
         made.rename(target)
+        os.utime(target)
     return target
 
 

@@ -1,7 +1,8 @@
 """Image layers in the user's cache: found by what they are made from, stored by the digest of their bytes.
 
 Invariant: a file under `blobs/sha256` is complete and has the digest of its name (written beside, then renamed), and
-a record under `layers` names a blob that exists. One process makes layers at a time.
+a record under `layers` names a blob that exists. One process makes layers at a time. A use sets the times of record
+and blob, by which `prune` knows what no build needs any more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -48,6 +50,8 @@ class Store:
         record = self.root / "layers" / f"{key(recipe)}.json"
         blob = self._known(record)
         if blob is not None:
+            os.utime(record)
+            os.utime(self.path(blob))
             return blob
         with step(f"image layer: {title}"), self.scratch() as folder:
             tree, tar = folder / "tree", folder / "layer.tar"
@@ -68,6 +72,7 @@ class Store:
         blob = Blob(f"sha256:{digest}", file.stat().st_size)
         target = self.path(blob)
         target.parent.mkdir(parents=True, exist_ok=True)
+        os.utime(file)
         file.replace(target)
         return blob
 

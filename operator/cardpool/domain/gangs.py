@@ -158,6 +158,8 @@ class Running:
     marks a gang that is being taken down already: its room will come without doing anything; ``preempted`` one that
     leaves for another, whose quota it uses no more. ``exclusive`` names the topology level that it has for itself
     alone, empty for none. ``claim`` is the number of cards that its team's quota keeps for a gang between two attempts.
+    ``mixed`` has what the quota counts for a gang on several profiles, by profile (``profile`` is its first rank's);
+    empty for a gang on one.
     """
 
     key: str
@@ -173,10 +175,19 @@ class Running:
     preempted: bool = False
     exclusive: str = ""
     claim: int = 0
+    mixed: tuple[tuple[str, int], ...] = ()
 
     def cards(self) -> int:
         """Cards that the gang holds."""
         return sum(cards for _, cards, _ in self.pods)
+
+    def shares(self) -> tuple[tuple[str, int], ...]:
+        """What its team's quota counts for it, by profile."""
+        return self.mixed or ((self.profile, max(self.cards(), self.claim)),)
+
+    def on(self, profile: str) -> bool:
+        """True where the gang holds something of this profile."""
+        return profile == self.profile if not self.mixed else any(profile == name for name, _ in self.mixed)
 
 
 @dataclass(frozen=True, slots=True)

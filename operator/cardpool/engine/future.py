@@ -33,10 +33,14 @@ class Seats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Room:
-    """What one gang holds, ``cards`` everywhere together, and the positions that it closes for others."""
+    """What one gang holds, ``cards`` everywhere together, and the positions that it closes for others.
+
+    ``shares`` are the cards by profile; a gang of several profiles has a room on each, and goes from all at once.
+    """
 
     gang: Running
     cards: int
+    shares: tuple[tuple[str, int], ...]
     seats: Seats
     closes: Mask | None
 
@@ -54,7 +58,7 @@ def rooms(ground: Ground, running: Iterable[Running]) -> list[Room]:
     if len(memo) > _KEPT:
         memo.clear()
     for gang in running:
-        if gang.profile != profile or not gang.pods:
+        if not gang.on(profile) or not gang.pods:
             continue
         key = id(gang.pods), ground.profile
         kept = memo.get(key)
@@ -64,7 +68,8 @@ def rooms(ground: Ground, running: Iterable[Running]) -> list[Room]:
         closes = None
         if gang.exclusive in names and len(seats.at):
             closes = ground.around(names.index(gang.exclusive), seats.at)
-        found.append(Room(gang, gang.cards(), seats, closes))
+        cards = gang.cards()
+        found.append(Room(gang, cards, gang.mixed or ((gang.profile, cards),), seats, closes))
     return found
 
 

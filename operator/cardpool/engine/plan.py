@@ -170,7 +170,7 @@ class _Cycle:
             if placement is None:
                 continue
             for room in victims:
-                self.ledger.take(room.gang.team, room.gang.profile, -room.cards)
+                self.ledger.hold(room.gang.team, room.shares, -1)
                 text = preempt.words(gang, room.gang, self.now)
                 self.evictions.append(Eviction(room.gang.key, gang.key, Reason.PREEMPTED, text))
             self.ledger.take(gang.team, option.profile, quota.cards_of(option))

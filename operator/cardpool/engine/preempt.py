@@ -47,7 +47,7 @@ def _may(rules: Rules, gang: Gang, victim: Running, ledger: Ledger, *, inside: b
     lower = victim.priority < gang.priority
     if victim.team == gang.team:
         return rules.within_team and lower
-    if rules.reclaim is Reclaim.NEVER or not inside or not ledger.borrows(victim.team, victim.profile):
+    if rules.reclaim is Reclaim.NEVER or not inside or not ledger.beyond_guarantee(victim):
         return False
     return lower or rules.reclaim is Reclaim.ANY
 
@@ -134,15 +134,15 @@ class _Search:
     def _lets_go(self, room: Room) -> bool:
         """Take the gang off the ledger, unless it belongs to another team that has no more than its quota."""
         victim = room.gang
-        if victim.team != self.gang.team and not self.ledger.borrows(victim.team, victim.profile):
+        if victim.team != self.gang.team and not self.ledger.beyond_guarantee(victim):
             return False
-        self.ledger.take(victim.team, victim.profile, -room.cards)
+        self.ledger.hold(victim.team, room.shares, -1)
         return True
 
     def _bring_back(self, chosen: Sequence[Room]) -> None:
         self.future.settle(chosen, -1)
         for room in chosen:
-            self.ledger.take(room.gang.team, room.gang.profile, room.cards)
+            self.ledger.hold(room.gang.team, room.shares)
 
     def _scopes(self, every: Sequence[Room]) -> list[Mask | None]:
         """Domains of the required level that hold the gang with all gone, those that need least first."""
@@ -157,7 +157,7 @@ class _Search:
         before = np.add.reduceat(np.where(open_, self.prober.measure(), 0), starts[:-1])
         self.future.settle(every)
         for room in every:
-            self.ledger.take(room.gang.team, room.gang.profile, -room.cards)
+            self.ledger.hold(room.gang.team, room.shares, -1)
         able = np.flatnonzero(after >= self.prober.want)
         costs = np.zeros(len(starts) - 1)
         for room in every:
@@ -220,14 +220,14 @@ class _Search:
         for room in sorted(gone, key=self._dear, reverse=True) if fits else ():
             before = int(self.prober.measure(room.at)[inside[room.at]].sum())
             self.future.free(room, -1)
-            self.ledger.take(room.gang.team, room.gang.profile, room.cards)
+            self.ledger.hold(room.gang.team, room.shares)
             now = total - before + int(self.prober.measure(room.at)[inside[room.at]].sum())
             if now >= self.prober.want and self._quota() and self.prober.fits(scope):
                 total = now
                 kept.remove(room)
             else:
                 self.future.free(room)
-                self.ledger.take(room.gang.team, room.gang.profile, -room.cards)
+                self.ledger.hold(room.gang.team, room.shares, -1)
         self._bring_back(kept)
         return kept if fits else None
 

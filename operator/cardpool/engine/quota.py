@@ -35,6 +35,11 @@ class Ledger:
         own[profile] = own.get(profile, 0) + cards
         self._spare.clear()
 
+    def hold(self, team: str, shares: Iterable[tuple[str, int]], sign: int = 1) -> None:
+        """The team holds these cards of each profile (sign -1: no more)."""
+        for profile, cards in shares:
+            self.take(team, profile, sign * cards)
+
     def limits(self, team: str, profile: str) -> list[Limit]:
         """The team's limits that a gang on this profile draws on."""
         known = self.rules.teams.get(team)
@@ -71,6 +76,12 @@ class Ledger:
         """True where the team is beyond what it is guaranteed on this profile; without a quota nothing is."""
         limits = self.limits(team, profile)
         return not limits or any(self.used(team, limit) > limit.nominal for limit in limits)
+
+    def beyond_guarantee(self, gang: Running) -> bool:
+        """True where the gang's team is beyond what it is guaranteed on every profile that the gang holds."""
+        if not gang.mixed:
+            return self.borrows(gang.team, gang.profile)
+        return all(self.borrows(gang.team, profile) for profile, _ in gang.mixed)
 
     def never(self, team: str, profile: str, cards: int) -> Limit | None:
         """The first limit that so many cards would break even with every other gang gone, or None."""
@@ -126,7 +137,7 @@ def opened(rules: Rules, running: Iterable[Running]) -> Ledger:
     ledger = Ledger(rules)
     for gang in running:
         if not gang.preempted:
-            ledger.take(gang.team, gang.profile, max(gang.cards(), gang.claim))
+            ledger.hold(gang.team, gang.shares())
     return ledger
 
 

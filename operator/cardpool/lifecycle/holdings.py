@@ -15,13 +15,14 @@ from cardpool.lifecycle.draft import Draft
 from cardpool.names import Attribution, Condition
 
 Pods = tuple[tuple[str, int, Mapping[str, int]], ...]
+Shares = tuple[tuple[str, int], ...]
 
 
 @dataclass(slots=True)
 class Holdings:
-    """Per job UID the pods of its placement, what they were made of and their cards; and the last record."""
+    """Per job UID the pods of its placement, what they were made of and their cards by profile; and the last record."""
 
-    pods: dict[str, tuple[object, object, frozenset[int], Pods, int]] = field(default_factory=dict)
+    pods: dict[str, tuple[object, object, frozenset[int], Pods, Shares]] = field(default_factory=dict)
     known: dict[str, Running] = field(default_factory=dict)
 
     def forget(self, uids: set[str]) -> None:
@@ -30,10 +31,12 @@ class Holdings:
             for uid in kept.keys() - uids:
                 del kept[uid]
 
-    def cards(self, gang: Running) -> int:
-        """Cards that the gang holds, counted once as long as its pods stand."""
+    def cards(self, gang: Running) -> Shares:
+        """Cards that the gang holds by profile, counted once as long as its pods stand."""
         kept = self.pods.get(gang.uid)
-        return kept[4] if kept is not None and kept[3] is gang.pods else gang.cards()
+        if kept is not None and kept[3] is gang.pods:
+            return kept[4]
+        return gang.mixed or ((gang.profile, gang.cards()),)
 
     def judge(self, draft: Draft, team: str, priority: int) -> Running | None:
         """What the job holds now, None where it holds nothing."""
@@ -53,7 +56,8 @@ class Holdings:
         pods, fault = _going(draft), draft.status.last_fault
         preempted = fault is not None and fault.attribution is Attribution.PREEMPTION and not ended
         returns = draft.board.holds(Condition.RESTARTING) and not draft.status.bind_failures
-        claim = 0 if ended or preempted or draft.gang is not None or not returns else _last_cards(draft)
+        wanted = {} if ended or preempted or draft.gang is not None or not returns else _last_cards(draft)
+        claim = sum(wanted.values())
         if not pods and not claim:
             return None
         return Running(
@@ -62,6 +66,7 @@ class Holdings:
             team=team,
             priority=priority,
             profile=_last_profile(draft),
+            mixed=_still_mixed(draft, pods, wanted),
             pods=pods,
             started=times.epoch(draft.status.start_time),
             leaving=True,
@@ -77,39 +82,39 @@ class Holdings:
         started = times.epoch(begun) if begun is not None else draft.now
         place = draft.placement
         since = times.epoch(begun or (place.time if place is not None else None))
+        pods, shares = self._pods(draft)
         return Running(
             key=draft.job.key,
             uid=draft.job.uid,
             team=team,
             priority=priority,
             profile=draft.profile,
-            pods=self._pods(draft),
+            mixed=shares if len(shares) > 1 else (),
+            pods=pods,
             started=started,
             checkpoint=times.epoch(checkpoint.time) if checkpoint is not None else 0.0,
             ends=since + runtime if runtime is not None else None,
             exclusive=shapes.topology_request(draft.spec.topology).exclusive,
         )
 
-    def _pods(self, draft: Draft) -> Pods:
-        """The placement's pods that have not done their work."""
+    def _pods(self, draft: Draft) -> tuple[Pods, Shares]:
+        """The placement's pods that have not done their work, and their cards by profile."""
         place, uid = draft.placement, draft.job.uid
         if place is None:
-            return ()
+            return (), ()
         done = draft.succeeded | {rank for rank, pod in draft.live.items() if pod.phase == "Succeeded"}
         kept = self.pods.get(uid)
         if kept is not None and kept[0] is place and kept[1] is draft.spec and kept[2] == done:
-            return kept[3]
-        need = {
-            group.name: (
-                ranks.cards_per_pod(group, draft.profile),
-                shapes.group_shape(group, draft.profile, tolerate_pool=False).requests,
-            )
-            for group in draft.spec.groups
-        }
-        wanted = [(node, segment.group) for segment in place.segments for node in segment.nodes]
-        pods = tuple((node, *need[group]) for rank, (node, group) in enumerate(wanted) if rank not in done)
-        self.pods[uid] = (place, draft.spec, frozenset(done), pods, sum(cards for _, cards, _ in pods))
-        return pods
+            return kept[3], kept[4]
+        need = shapes.needs(draft.spec, place.segments)
+        left = [seat for rank, seat in enumerate(ranks.nodes(place.segments)) if rank not in done]
+        pods = tuple((node, *need[group, profile]) for node, group, profile in left)
+        sums = dict.fromkeys((segment.profile or "" for segment in place.segments), 0)
+        for _, group, profile in left:
+            sums[profile] += need[group, profile][0]
+        shares = tuple(sums.items())
+        self.pods[uid] = (place, draft.spec, frozenset(done), pods, shares)
+        return pods, shares
 
 
 def _going(draft: Draft) -> Pods:
@@ -129,10 +134,31 @@ def _held(pod: PodRecord, resource: str) -> tuple[str, int, Mapping[str, int]]:
     return pod.node, pod.requests.get(resource, 0), rest
 
 
-def _last_cards(draft: Draft) -> int:
-    """Cards that the gang will want again."""
-    profile = _last_profile(draft)
-    return sum(ranks.cards_per_pod(group, profile) * ranks.replicas(group, profile) for group in draft.spec.groups)
+def _last_cards(draft: Draft) -> dict[str, int]:
+    """Cards that the gang will want again, by profile: those of the placement that was given up."""
+    place = draft.status.placement
+    segments = place.segments if place is not None else ()
+    names = {group.name for group in draft.spec.groups}
+    kinds = [segment for segment in segments if segment.group in names]
+    need, found = shapes.needs(draft.spec, kinds), dict[str, int]()
+    for segment in kinds:
+        profile = segment.profile or ""
+        found[profile] = found.get(profile, 0) + need[segment.group, profile][0] * len(segment.nodes)
+    return found
+
+
+def _still_mixed(draft: Draft, pods: Pods, wanted: Mapping[str, int]) -> Shares:
+    """By profile what a gang of several profiles still holds or is to have again; empty for a gang of one."""
+    place, pool = draft.status.placement, draft.around.pool
+    profiles = list(dict.fromkeys(segment.profile or "" for segment in place.segments)) if place is not None else []
+    if len(profiles) < 2 or pool is None:
+        return ()
+    held = dict.fromkeys(profiles, 0)
+    for node, cards, _ in pods:
+        member = pool.members.get(node)
+        profile = member.profile if member is not None else ""
+        held[profile] = held.get(profile, 0) + cards
+    return tuple((name, max(cards, wanted.get(name, 0))) for name, cards in held.items())
 
 
 def _last_profile(draft: Draft) -> str:

@@ -36,11 +36,14 @@ LOST_NODE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreacha
 
 @dataclass(frozen=True)
 class Attempt:
-    """What all pods of one attempt share; ``resume`` is the checkpoint chosen for it, if any."""
+    """What all pods of one attempt share; ``resume`` is the checkpoint chosen for it, if any.
+
+    ``seats`` are all its ranks, each with the profile whose variant its pod follows.
+    """
 
     job: JobRecord
     spec: TrainingJobSpec
-    profile: str
+    seats: tuple[ranks.Seat, ...]
     attempt: int
     execution: int
     priority_class: str
@@ -49,14 +52,10 @@ class Attempt:
     resume: CheckpointStatus | None
 
     @cached_property
-    def seats(self) -> tuple[ranks.Seat, ...]:
-        """All ranks."""
-        return ranks.seats(self.spec, self.profile)
-
-    @cached_property
-    def bases(self) -> dict[str, dict[str, Any]]:
-        """Each group's pod spec without what differs from rank to rank; parts are shared, so never changed in place."""
-        return {group.name: _base(self, group) for group in self.spec.groups}
+    def bases(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """By group and profile the pod spec without what differs from rank to rank; parts are shared and only read."""
+        kinds = {(seat.group.name, seat.profile): seat.group for seat in self.seats}
+        return {(name, profile): _base(self, group, profile) for (name, profile), group in kinds.items()}
 
 
 def owner(job: JobRecord) -> dict[str, Any]:
@@ -100,10 +99,7 @@ def service(attempt: Attempt) -> dict[str, Any]:
 def host_file(attempt: Attempt) -> dict[str, Any]:
     """The MPI host file as a ConfigMap: one line a rank with its slots."""
     job = attempt.job
-    lines = [
-        f"{seat.pod_name(job.name)}.{job.name} slots={max(1, ranks.cards_per_pod(seat.group, attempt.profile))}"
-        for seat in attempt.seats
-    ]
+    lines = [f"{seat.pod_name(job.name)}.{job.name} slots={max(1, seat.cards)}" for seat in attempt.seats]
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -117,8 +113,8 @@ def host_file(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _base(attempt: Attempt, group: Group) -> dict[str, Any]:
-    spec = dict(shapes.pod_spec(group, attempt.profile))
+def _base(attempt: Attempt, group: Group, profile: str) -> dict[str, Any]:
+    spec = dict(shapes.pod_spec(group, profile))
     spec["restartPolicy"] = "Never"
     spec["priorityClassName"] = attempt.priority_class
     if needs_service(attempt.spec, len(attempt.seats)):
@@ -134,10 +130,10 @@ def pod(attempt: Attempt, seat: ranks.Seat, node: str, resource: str) -> dict[st
     """The pod of one rank, pinned to its node; its parts are shared with other ranks' pods and only read."""
     group, world_size = seat.group, len(attempt.seats)
     name = seat.pod_name(attempt.job.name)
-    base = attempt.bases[group.name]
+    base = attempt.bases[group.name, seat.profile]
     place = shapes.card_container(group)
     container = dict(base["containers"][place])
-    cards = ranks.cards_per_pod(group, attempt.profile)
+    cards = seat.cards
     if cards and resource:
         given = container.get("resources", {})
         held = {kind: {**given.get(kind, {}), resource: str(cards)} for kind in ("requests", "limits")}
@@ -154,7 +150,7 @@ def pod(attempt: Attempt, seat: ranks.Seat, node: str, resource: str) -> dict[st
 def _metadata(attempt: Attempt, group: Group, seat: ranks.Seat, name: str) -> dict[str, Any]:
     job = attempt.job
     given = group.template.get("metadata", {})
-    variant = ranks.variant_of(group, attempt.profile)
+    variant = ranks.variant_of(group, seat.profile)
     annotations = {**given.get("annotations", {}), **(dict(variant.annotations) if variant is not None else {})}
     labels = {
         **given.get("labels", {}),
@@ -165,7 +161,7 @@ def _metadata(attempt: Attempt, group: Group, seat: ranks.Seat, name: str) -> di
         LABEL_RANK: str(seat.rank),
         LABEL_ATTEMPT: str(attempt.attempt),
         LABEL_EXECUTION: str(attempt.execution),
-        LABEL_PROFILE: attempt.profile,
+        LABEL_PROFILE: seat.profile,
     }
     metadata = {
         "name": name,
@@ -190,7 +186,7 @@ def _env(attempt: Attempt, seat: ranks.Seat, cards: int, world_size: int) -> lis
         Env.WORLD_SIZE: str(world_size),
         Env.ATTEMPT: str(attempt.attempt),
         Env.EXECUTION_ATTEMPT: str(attempt.execution),
-        Env.PROFILE: attempt.profile,
+        Env.PROFILE: seat.profile,
         Env.CARDS: str(cards),
         Env.MASTER_ADDR: address,
     }

@@ -97,7 +97,8 @@ class Court:
         held: dict[str, dict[str, int]] = {}
         for one in self.running.get(view.name, ()) if view.spec.teams else ():
             own = held.setdefault(one.team, {})
-            own[one.profile] = own.get(one.profile, 0) + self.record.holdings.cards(one)
+            for profile, cards in self.record.holdings.cards(one):
+                own[profile] = own.get(profile, 0) + cards
         now = self.world.now
         self.usage[view.name] = teams.usage(view.spec, pool.status.usage, held, now)
         return now + teams.WRITE_SECONDS if held else None
@@ -128,8 +129,9 @@ def gauges(court: Court, answers: Mapping[str, PlanResult]) -> dict[str, dict[La
     cards: dict[Labels, float] = {}
     for pool, running in court.running.items():
         for one in running:
-            key = (("pool", pool), ("profile", one.profile), ("team", one.team))
-            cards[key] = cards.get(key, 0.0) + court.record.holdings.cards(one)
+            for profile, number in court.record.holdings.cards(one):
+                key = (("pool", pool), ("profile", profile), ("team", one.team))
+                cards[key] = cards.get(key, 0.0) + number
     waiting_: dict[Labels, float] = {}
     for pool, answer in answers.items():
         for refusal in answer.refusals:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from cardpool.api.jobstatus import Segment
 from cardpool.api.trainingjob import Group, TrainingJobSpec, Variant
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """One rank of a gang: its group and the index inside it."""
+    """One rank of a gang: its group, the index inside it, and the profile of its cards."""
 
     rank: int
     group: Group
     index: int
+    profile: str = ""
 
     def pod_name(self, job: str) -> str:
         """The pod's name: without the attempt, so that the API server refuses a second live pod of a rank."""
         return f"{job}-{self.group.name}-{self.index}"
+
+    @property
+    def cards(self) -> int:
+        """Cards of the pod."""
+        return cards_per_pod(self.group, self.profile)
 
 
 def variant_of(group: Group, profile: str) -> Variant | None:
@@ -41,7 +48,21 @@ def cards_per_pod(group: Group, profile: str) -> int:
 def seats(spec: TrainingJobSpec, profile: str) -> tuple[Seat, ...]:
     """Every rank of the gang on a profile, in rank order."""
     flat = [(group, index) for group in spec.groups for index in range(replicas(group, profile))]
-    return tuple(Seat(rank, group, index) for rank, (group, index) in enumerate(flat))
+    return tuple(Seat(rank, group, index, profile) for rank, (group, index) in enumerate(flat))
+
+
+def placed(spec: TrainingJobSpec, segments: Iterable[Segment]) -> tuple[Seat, ...]:
+    """Every rank of a placement, in rank order, each on the profile of its segment."""
+    groups = {group.name: group for group in spec.groups}
+    flat = [(part, part.from_index + at) for part in segments for at in range(len(part.nodes))]
+    return tuple(Seat(rank, groups[part.group], index, part.profile or "") for rank, (part, index) in enumerate(flat))
+
+
+def nodes(segments: Iterable[Segment]) -> Iterator[tuple[str, str, str]]:
+    """Node, group and profile of each rank of a placement, in rank order."""
+    for part in segments:
+        for node in part.nodes:
+            yield node, part.group, part.profile or ""
 
 
 def parse(text: str) -> frozenset[int]:

@@ -29,7 +29,7 @@ def manifest(attempt: pods.Attempt, node: str, image: str) -> dict[str, Any] | N
     if checkpoint is None:
         return None
     group = spec.groups[0]
-    template = shapes.pod_spec(group, attempt.profile)
+    template = shapes.pod_spec(group, attempt.seats[0].profile)
     container = template["containers"][shapes.card_container(group)]
     mount = next(
         (

@@ -53,22 +53,11 @@ def promised(draft: Draft) -> Promises:
     pool = draft.around.pool
     if place is None or draft.status.completion_time is not None or pool is None:
         return found
-    done, rank = draft.succeeded, 0
-    profile = draft.profile
-    shape = {
-        group.name: (
-            ranks.cards_per_pod(group, profile),
-            shapes.group_shape(group, profile, tolerate_pool=False).requests,
-        )
-        for group in draft.spec.groups
-    }
-    for segment in place.segments:
-        for node in segment.nodes:
-            pod = draft.live.get(rank)
-            if rank not in done and (pod is None or not pod.node):
-                cards, requests = shape[segment.group]
-                found.setdefault(node, Promise()).add(cards, requests)
-            rank += 1
+    done, need = draft.succeeded, shapes.needs(draft.spec, place.segments)
+    for rank, (node, group, profile) in enumerate(ranks.nodes(place.segments)):
+        pod = draft.live.get(rank)
+        if rank not in done and (pod is None or not pod.node):
+            found.setdefault(node, Promise()).add(*need[group, profile])
     return found
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cardpool.api.jobstatus import Segment
 from cardpool.api.trainingjob import Group, GroupTopology, JobTopology, TrainingJobSpec
 from cardpool.domain import quantity
 from cardpool.domain.gangs import GroupShape, NodeFilter, Option, Requirement, Toleration
@@ -72,6 +73,17 @@ def group_shape(group: Group, profile: str, *, tolerate_pool: bool) -> GroupShap
         nodes=_node_filter(spec),
         topology=topology_request(group.topology),
     )
+
+
+def needs(spec: TrainingJobSpec, segments: Iterable[Segment]) -> dict[tuple[str, str], tuple[int, Mapping[str, int]]]:
+    """Cards and other requests of one pod, by group and profile, of everything that a placement has."""
+    groups = {group.name: group for group in spec.groups}
+    kinds = {(part.group, part.profile or "") for part in segments}
+    found: dict[tuple[str, str], tuple[int, Mapping[str, int]]] = {}
+    for name, profile in sorted(kinds):
+        requests = quantity.pod_requests(pod_spec(groups[name], profile))
+        found[name, profile] = ranks.cards_per_pod(groups[name], profile), requests
+    return found
 
 
 def option(spec: TrainingJobSpec, profile: str, *, tolerate_pool: bool) -> Option:

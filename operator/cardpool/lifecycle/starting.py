@@ -8,21 +8,22 @@ from __future__ import annotations
 from cardpool.api.common import format_seconds
 from cardpool.api.jobstatus import PlacementState, Timings
 from cardpool.domain.world import PodRecord
-from cardpool.lifecycle import pods, restart, times
+from cardpool.lifecycle import pods, ranks, restart, times
 from cardpool.lifecycle.actions import CreateObject
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import Condition, Reason
 
 
 def attempt(draft: Draft) -> pods.Attempt:
-    """What the pods of the present attempt share; ValueError without a pool."""
+    """What the pods of the present attempt share; ValueError without a pool or a placement."""
     pool = draft.around.pool
-    if pool is None:
-        raise ValueError("an attempt needs a pool")
+    place = draft.placement
+    if pool is None or place is None:
+        raise ValueError("an attempt needs a pool and a placement")
     return pods.Attempt(
         job=draft.job,
         spec=draft.spec,
-        profile=draft.profile,
+        seats=ranks.placed(draft.spec, place.segments),
         attempt=draft.status.attempt,
         execution=draft.status.execution_attempt,
         priority_class=pool.spec.pod_priority_class_name,

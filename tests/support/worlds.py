@@ -59,9 +59,11 @@ def pool(
     return build.build_inventory(made, (PROFILE,), (tree(*levels),))
 
 
-def topology(required: str = "", preferred: str = "", blocks: Sequence[tuple[int, str]] = ()) -> TopologyRequest:
+def topology(
+    required: str = "", preferred: str = "", blocks: Sequence[tuple[int, str]] = (), packing: str = ""
+) -> TopologyRequest:
     """A demand; blocks as (pods, level)."""
-    return TopologyRequest(required, preferred, tuple(Block(pods, level) for pods, level in blocks))
+    return TopologyRequest(required, preferred, tuple(Block(pods, level) for pods, level in blocks), packing=packing)
 
 
 def group(pods: int, cards: int = 1, name: str = "worker", **fields: Any) -> GroupShape:

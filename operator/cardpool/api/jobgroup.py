@@ -6,6 +6,7 @@ checks them against Kubernetes' schema, and they reach the pods as written.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -31,6 +32,13 @@ class Block(common.SpecModel):
     level: common.LevelName = Field(description="Level whose domains a run never straddles.")
 
 
+class Packing(StrEnum):
+    """How pods are divided among the domains of a level where one does not hold them all."""
+
+    TIGHT = "Tight"
+    BALANCED = "Balanced"
+
+
 class GroupTopology(common.SpecModel):
     """Where pods sit relative to each other."""
 
@@ -44,6 +52,11 @@ class GroupTopology(common.SpecModel):
         tuple[Block, ...],
         common.atomic(most=3, doc="Runs of ranks, wide to narrow, each dividing the one before and the gang."),
     ] = ()
+    packing: Packing | None = Field(
+        default=None,
+        description="Tight fills domains one after the other, Balanced divides pods into equal parts. "
+        "Absent: the job's, else Tight.",
+    )
 
 
 class JobTopology(GroupTopology):

@@ -46,9 +46,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class TopologyRequest:
-    """What a gang or a group asks of the topology; empty strings mean no demand."""
+    """What a gang or a group asks of the topology; empty strings mean no demand (``packing``: Tight)."""
 
     required: str = ""
     preferred: str = ""
     blocks: tuple[Block, ...] = ()
     exclusive: str = ""
+    packing: str = ""

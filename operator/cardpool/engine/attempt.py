@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardpool.domain.gangs import Gang, Option
-from cardpool.engine import demand, fit, pack, pyramid
+from cardpool.engine import balance, demand, fit, pack, pyramid
 from cardpool.engine.demand import Demand
 from cardpool.engine.fit import Fit
 from cardpool.engine.ground import Ground, Snapshot
@@ -57,7 +57,11 @@ class Attempt:
     def pack(self, group: int, pods: int, wants: Demand, scope: Mask | None = None) -> NDArray[np.intp] | None:
         """Positions for some pods of a group, in path order and taken; None where they do not fit."""
         built = self.pyramid(group, wants, scope)
-        counts = pack.pack(built, pack.Ask(pods, wants.required, wants.preferred))
+        ask = pack.Ask(pods, wants.required, wants.preferred)
+        if wants.balanced:
+            counts = balance.spread(built, ask, wants.grains(len(self.ground.layout.starts)))
+        else:
+            counts = pack.pack(built, ask)
         need = self.fits[group].need
         if counts is None or need is None:
             return None

@@ -7,19 +7,26 @@ gang, are errors in words, found before anything is placed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from cardpool.domain.gangs import GroupShape
 from cardpool.domain.topology import Block, TopologyRequest, Tree
 from cardpool.names import Reason
 
+BALANCED: Final = "Balanced"
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Level numbers, -1 for none; ``blocks`` are (pods, level), the larger first, each dividing the one before."""
+    """Level numbers, -1 for none; ``blocks`` are (pods, level), the larger first, each dividing the one before.
+
+    ``balanced`` asks for equal parts wherever pods are divided.
+    """
 
     required: int = -1
     preferred: int = -1
     blocks: tuple[tuple[int, int], ...] = ()
+    balanced: bool = False
 
     def grains(self, levels: int) -> tuple[int, ...]:
         """Per level the multiple of pods that a domain holds: the largest block that may not straddle it."""
@@ -67,7 +74,7 @@ def resolve(tree: Tree, job: TopologyRequest, group: TopologyRequest | None = No
     required = max(known.get(job.required, -1), known.get(own.required, -1))
     preferred = known.get(own.preferred or job.preferred, -1)
     blocks = tuple((block.pods, known[block.level]) for block in _union(job.blocks, own.blocks))
-    return Demand(required, preferred, blocks)
+    return Demand(required, preferred, blocks, balanced=(own.packing or job.packing) == BALANCED)
 
 
 def labelled(tree: Tree, job: TopologyRequest, group: TopologyRequest) -> tuple[int, ...]:

@@ -64,7 +64,10 @@ def cut(tree: Tree, job: TopologyRequest, groups: tuple[GroupShape, ...]) -> Par
     for number, group in enumerate(groups):
         pieces.append(_Piece(number, start, start, start + group.replicas))
         start += group.replicas
-    own = [demand.resolve(tree, TopologyRequest(preferred=job.preferred), group.topology) for group in groups]
+    own = [
+        demand.resolve(tree, TopologyRequest(preferred=job.preferred, packing=job.packing), group.topology)
+        for group in groups
+    ]
     return Bundle(tuple(_split(pieces, whole.blocks, own)), whole.required)
 
 
@@ -93,4 +96,5 @@ def _split(pieces: list[_Piece], blocks: Blocks, own: list[Demand]) -> list[Part
 def _run(piece: _Piece, blocks: Blocks, own: list[Demand]) -> Run:
     wants = own[piece.group]
     union = tuple(sorted({*blocks, *wants.blocks}, key=lambda block: (-block[0], block[1])))
-    return Run(piece.group, piece.lo - piece.start, piece.hi - piece.lo, Demand(wants.required, wants.preferred, union))
+    demands = Demand(wants.required, wants.preferred, union, wants.balanced)
+    return Run(piece.group, piece.lo - piece.start, piece.hi - piece.lo, demands)

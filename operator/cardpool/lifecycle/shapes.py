@@ -101,6 +101,7 @@ def topology_request(topology: JobTopology | GroupTopology | None) -> TopologyRe
         preferred=topology.preferred or "",
         blocks=tuple(Block(block.pods, block.level) for block in topology.blocks),
         exclusive=(topology.exclusive or "") if isinstance(topology, JobTopology) else "",
+        packing=topology.packing.value if topology.packing is not None else "",
     )
 
 

@@ -65,9 +65,11 @@ def group(pods: int, cards: int = 1, name: str = "worker", **fields: Any) -> Jso
     return {"name": name, "replicas": pods, "cardsPerPod": cards, "template": {"spec": spec}, **fields}
 
 
-def topology(required: str = "", preferred: str = "", blocks: Sequence[tuple[int, str]] = ()) -> Json:
+def topology(
+    required: str = "", preferred: str = "", blocks: Sequence[tuple[int, str]] = (), packing: str = ""
+) -> Json:
     """A topology demand; absent parts are left out."""
-    parts = {"required": required, "preferred": preferred}
+    parts = {"required": required, "preferred": preferred, "packing": packing}
     found: Json = {key: value for key, value in parts.items() if value}
     if blocks:
         found["blocks"] = [{"pods": pods, "level": level} for pods, level in blocks]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cardpool.names import Reason
+from tests.unit.engine.test_balance import SPREAD
 from tests.unit.engine.test_groups import LEADERS, TIERS
 from tests.unit.engine.test_levels import PLACED, REFUSED
 from tests.unit.planning import manifests
@@ -27,6 +28,18 @@ def test_pods_per_domain(
 
     assert (answer["decision"], answer["reason"], answer["message"]) == ("Place", "", "")
     assert {"k100"} == {pod["profile"] for pod in answer["pods"]}
+    assert expected == manifests.domains(answer, rows, levels, level)
+
+
+@pytest.mark.parametrize(("levels_of", "levels", "pods", "demand", "level", "expected"), SPREAD.values(), ids=SPREAD)
+def test_equal_parts(
+    tmp_path: Path, levels_of: Any, levels: Any, pods: int, demand: Any, level: str, expected: Any
+) -> None:
+    """The same for a gang that asks for balance."""
+    rows = manifests.nodes(levels_of, levels)
+    wanted = job(group(pods), demand=topology(**demand, packing="Balanced"))
+    answer = manifests.only(manifests.planned(tmp_path, pool(levels), *rows, wanted))
+
     assert expected == manifests.domains(answer, rows, levels, level)
 
 

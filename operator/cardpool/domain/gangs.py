@@ -201,6 +201,21 @@ class Eviction:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """A running gang that is to be restarted elsewhere, whole, so that the gang ``by`` fits where it runs now.
+
+    ``placement`` is its next place, with which it goes; ``lost`` is what that costs, in card-seconds since its newest
+    proved checkpoint or its start.
+    """
+
+    gang: str
+    by: str
+    placement: Placement
+    lost: int
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reservation:
     """Nodes that are kept for a waiting gang; ``start`` is its earliest start in seconds since the epoch, if known."""
 

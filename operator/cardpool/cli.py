@@ -131,6 +131,13 @@ def plan(
     ] = None,
     lose: Annotated[list[str] | None, typer.Option(help="What if: this node or supernode falls silent.")] = None,
     job: Annotated[list[str] | None, typer.Option(help="What if: these TrainingJobs too; told of first.")] = None,
+    make_room: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Which running gangs would have to move to free room for PODSxCARDS[@PROFILE][/LEVEL], such as "
+            "16x8@k100/supernode, or for a waiting job (namespace/name), and what that costs."
+        ),
+    ] = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
     output: Output = "table",
@@ -144,7 +151,7 @@ def plan(
         print("cardpool: nothing to plan: give -f FILE_OR_DIR or --from-cluster", file=sys.stderr)
         raise typer.Exit(2)
     listed = _with_client(lambda api, _: live.read(api), kubeconfig, context) if from_cluster else None
-    question = asking.Question(moment, places, listed, add_nodes or (), lose or (), job or ())
+    question = asking.Question(moment, places, listed, add_nodes or (), lose or (), job or (), make_room or ())
     reply = _or_exit(lambda: asking.ask(question), wrong=errors.InputError)
     for note in reply.notes:
         print(f"note: {note}", file=sys.stderr)

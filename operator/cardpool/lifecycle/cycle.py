@@ -6,12 +6,13 @@ remembers the room of placements that are still being written; a restart rebuild
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cardpool.domain.gangs import PlanResult
+from cardpool.domain.gangs import PlanResult, Running
 from cardpool.domain.world import JobRecord, World
 from cardpool.engine import plan
+from cardpool.engine.build import NodeRow
 from cardpool.faults import cards
 from cardpool.faults.signals import NodeFacts
 from cardpool.lifecycle import (
@@ -67,14 +68,16 @@ def decide(world: World, registry: Registry, settings: CycleSettings, memory: Me
 class Study:
     """What a cycle found and would answer, nothing of it on its way to be written.
 
-    ``drafts`` are the judged jobs by key, ``answers`` and ``totals`` go by pool; a total is what was there before the
-    answers.
+    ``drafts`` are the judged jobs by key, the rest goes by pool; totals and ``rows`` are what was there before the
+    answers, ``running`` who holds cards then.
     """
 
     place: Membership
     drafts: Mapping[str, Draft]
     answers: Mapping[str, PlanResult]
     totals: Mapping[str, tally.Total]
+    rows: Mapping[str, dict[str, NodeRow]] = field(default_factory=dict)
+    running: Mapping[str, Sequence[Running]] = field(default_factory=dict)
 
 
 def study(world: World, registry: Registry, settings: CycleSettings, memory: Memory) -> Study:
@@ -105,7 +108,7 @@ class _Cycle:
         self._answer()
         account = self._account()
         totals = {name: reporting.pool_total(account, name) for name in self.views}
-        return Study(self.place, self.drafts, self.answers, totals)
+        return Study(self.place, self.drafts, self.answers, totals, self.stock.rows, self.court.running)
 
     def _answer(self) -> None:
         self.place = membership.assign(self.world, self.registry, self.memory.seating)  # 1. who belongs where

@@ -80,6 +80,41 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """A running gang that would restart elsewhere, whole: its nodes by rank before and after, and for whom.
+
+    ``lost`` are card-seconds since its newest proved checkpoint, which it has where ``saved``, else since its start.
+    """
+
+    namespace: str
+    name: str
+    by: str
+    pool: str
+    cards: int
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    lost: int
+    saved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Whether room can be made for what was asked: ``nodes`` are those that it would have, none where it cannot.
+
+    ``moves`` counts the gangs that have to move for it; ``lost`` is what that costs in card-seconds.
+    """
+
+    asked: str
+    possible: bool
+    message: str
+    pool: str = ""
+    profile: str = ""
+    nodes: tuple[str, ...] = ()
+    moves: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PoolCards:
     """A pool's cards before anything of this plan is placed."""
 
@@ -91,13 +126,18 @@ class PoolCards:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One planning cycle; ``homes`` names the supernode of each node of a pool."""
+    """One planning cycle; ``homes`` names the supernode of each node of a pool.
+
+    ``moves`` make room: for those who wait where a pool's policy says so, and for each of ``rooms`` that was asked for.
+    """
 
     jobs: tuple[JobAnswer, ...]
     evictions: tuple[Eviction, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     pools: tuple[PoolCards, ...] = ()
     homes: Mapping[str, str] = field(default_factory=dict)
+    moves: tuple[Move, ...] = ()
+    rooms: tuple[Room, ...] = ()
 
 
 class _Segment(Protocol):

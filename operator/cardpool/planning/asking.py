@@ -18,7 +18,7 @@ from cardpool import errors
 from cardpool.domain.world import PriorityClassRecord, World
 from cardpool.lifecycle import cardpool, membership, teams
 from cardpool.names import Kind, Reason
-from cardpool.planning import adoption, comeback, documents, inputs, patience, whatif
+from cardpool.planning import adoption, comeback, documents, inputs, makeroom, patience, whatif
 from cardpool.planning.answer import Plan
 from cardpool.planning.inputs import Inputs
 from cardpool.vendors import registry as makers
@@ -29,7 +29,7 @@ Listed = Iterable[tuple[Kind, msgspec.Raw]]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to plan, and what if: files and folders, objects of a cluster (None: no cluster).
+    """What to plan, and what if: files and folders, objects of a cluster (None: no cluster); room for what is asked.
 
     ``now`` is in epoch seconds.
     """
@@ -40,6 +40,7 @@ class Question:
     add_nodes: Sequence[str] = ()
     lose: Sequence[str] = ()
     jobs: Sequence[str] = ()
+    make_room: Sequence[str] = ()
 
     @property
     def supposes(self) -> bool:
@@ -94,7 +95,8 @@ def _ask(question: Question) -> Reply:
     notes = list(found.notes)
     if not live:
         notes += [f"PriorityClass {name} is not in the input and counts as there" for name in _lacking(found)]
-    plan = _plan(_supposed(world, registry, question), registry, notes)
+    wanted = [makeroom.parse(text) for text in question.make_room]
+    plan = _plan(_supposed(world, registry, question), registry, notes, wanted)
     planned = time.perf_counter()
     before = None
     if question.supposes:
@@ -150,10 +152,12 @@ def _supposed(world: World, registry: Registry, question: Question) -> World:
     return world
 
 
-def _plan(world: World, registry: Registry, notes: list[str]) -> Plan:
+def _plan(world: World, registry: Registry, notes: list[str], wanted: Sequence[makeroom.Wanted] = ()) -> Plan:
     plan, rest = comeback.plan(world, registry)
     notes += _troubles(rest, registry)
-    return plan
+    found = [makeroom.answer(one, rest) for one in wanted]
+    rooms, moves = tuple(room for room, _ in found), tuple(move for _, moves in found for move in moves)
+    return replace(plan, rooms=rooms, moves=(*plan.moves, *moves))
 
 
 def _troubles(rest: patience.Rest, registry: Registry) -> list[str]:

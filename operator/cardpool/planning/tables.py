@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from rich.markup import escape
 from rich.table import Table
 
-from cardpool.planning.answer import JobAnswer, Plan
+from cardpool.planning.answer import JobAnswer, Move, Plan, Room
 from cardpool.planning.asking import Reply
 
 HOMES_SHOWN: Final = 6
@@ -34,6 +34,8 @@ def as_json(reply: Reply) -> dict[str, Any]:
             }
             for item in plan.reservations
         ],
+        **({"moves": [_move(item) for item in plan.moves]} if plan.moves or plan.rooms else {}),
+        **({"rooms": [_room(item) for item in plan.rooms]} if plan.rooms else {}),
         "pools": [
             {"name": item.name, "cards": {"total": item.total, "healthy": item.healthy, "free": item.free}}
             for item in plan.pools
@@ -43,7 +45,7 @@ def as_json(reply: Reply) -> dict[str, Any]:
 
 
 def tables(reply: Reply) -> Iterator[Table]:
-    """The plan as tables: jobs, what differs from the plan without what-if, evictions, reservations, pools."""
+    """The plan as tables: jobs, what differs without what-if, evictions, reservations, room asked for, pools."""
     plan = reply.plan
     yield _jobs(plan)
     if reply.before is not None:
@@ -58,6 +60,7 @@ def tables(reply: Reply) -> Iterator[Table]:
         for one in plan.reservations:
             held.add_row(escape(f"{one.namespace}/{one.name}"), str(len(one.nodes)), one.expected_start or "unknown")
         yield held
+    yield from _rooms(plan)
     pools = _table("Pools before", "POOL", "CARDS", "HEALTHY", "FREE")
     for pool in plan.pools:
         pools.add_row(escape(pool.name), str(pool.total), str(pool.healthy), str(pool.free))
@@ -81,10 +84,39 @@ def _jobs(plan: Plan) -> Table:
 
 def where(item: JobAnswer, homes: Mapping[str, str]) -> str:
     """Supernodes with the number of pods in each; a node that has none stands for itself."""
-    counts = Counter(homes.get(seat.node) or seat.node for seat in item.pods)
+    return _homes([seat.node for seat in item.pods], homes)
+
+
+def _homes(nodes: Iterable[str], homes: Mapping[str, str]) -> str:
+    counts = Counter(homes.get(node) or node for node in nodes)
     shown = [f"{name} x{number}" for name, number in list(counts.items())[:HOMES_SHOWN]]
     more = len(counts) - len(shown)
     return ", ".join([*shown, *([f"and {more} more"] if more else [])])
+
+
+def _rooms(plan: Plan) -> Iterator[Table]:
+    """Whether room can be made for what was asked, and the moves for that."""
+    if plan.rooms:
+        table = _table("Room for", "ASKED", "POSSIBLE", "MOVES", "LOSES CARD-SECONDS", "WHERE", "")
+        for room in plan.rooms:
+            possible, where_ = ("yes", _homes(room.nodes, plan.homes)) if room.possible else ("no", "")
+            lost = str(room.lost) if room.possible else ""
+            moves = str(room.moves) if room.possible else ""
+            table.add_row(escape(room.asked), possible, moves, lost, escape(where_), escape(room.message))
+        yield table
+    if plan.moves:
+        table = _table("Moves", "JOB", "FOR", "CARDS", "FROM", "TO", "LOSES CARD-SECONDS", "SINCE")
+        for move in plan.moves:
+            table.add_row(
+                escape(f"{move.namespace}/{move.name}"),
+                escape(move.by),
+                str(move.cards),
+                escape(_homes(move.before, plan.homes)),
+                escape(_homes(move.after, plan.homes)),
+                str(move.lost),
+                "its checkpoint" if move.saved else "its start",
+            )
+        yield table
 
 
 def _changes(before: Plan, after: Plan) -> Table:
@@ -131,6 +163,33 @@ def _job(item: JobAnswer) -> dict[str, Any]:
         "decision": str(item.decision),
         "pods": pods,
         "reason": str(item.reason),
+        "message": item.message,
+    }
+
+
+def _move(item: Move) -> dict[str, Any]:
+    return {
+        "namespace": item.namespace,
+        "name": item.name,
+        "by": item.by,
+        "pool": item.pool,
+        "cards": item.cards,
+        "from": list(item.before),
+        "to": list(item.after),
+        "lostCardSeconds": item.lost,
+        "checkpoint": item.saved,
+    }
+
+
+def _room(item: Room) -> dict[str, Any]:
+    return {
+        "asked": item.asked,
+        "possible": item.possible,
+        "pool": item.pool,
+        "profile": item.profile,
+        "nodes": list(item.nodes),
+        "moves": item.moves,
+        "lostCardSeconds": item.lost,
         "message": item.message,
     }
 

@@ -230,6 +230,16 @@ POOLS: dict[str, Bad] = {
     "compute 0": Bad(
         {"spec.profiles.0.computePercent": 0}, "spec.profiles[0].computePercent", "profiles[0].computePercent"
     ),
+    "fabrics of no card": Bad(
+        {"spec.profiles.0.fabricCards": 0}, "spec.profiles[0].fabricCards", "profiles[0].fabricCards"
+    ),
+    "fabrics that split a module": Bad(
+        {"spec.profiles.0.fabricCards": 7, "spec.profiles.0.diePairs": True},
+        "spec.profiles[0].fabricCards",
+        "profiles[0]",
+    ),
+    "card ids without an index": Bad({"spec.profiles.0.cardIds": "npu-*"}, "spec.profiles[0].cardIds", "cardIds"),
+    "card ids with two indexes": Bad({"spec.profiles.0.cardIds": "#-#"}, "spec.profiles[0].cardIds", "cardIds"),
     "level called node": Bad(
         {"spec.topology.levels.0.name": "node"}, "spec.topology.levels[0].name", "topology.levels[0]"
     ),

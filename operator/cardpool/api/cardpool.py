@@ -7,7 +7,7 @@ and quota are None or empty where absent, because absent means none.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -62,6 +62,9 @@ __all__ = [
 ]
 
 
+CARD_IDS: Final = r"^([^#*]*\*)?[^#*]*#[^#*]*(\*[^#*]*)?$"
+
+
 class Profile(common.SpecModel):
     """One card model of one maker."""
 
@@ -73,6 +76,26 @@ class Profile(common.SpecModel):
     compute_percent: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = Field(
         default=100, description="Normalised compute of one card, for quota across makers. Absent: 100."
     )
+    fabric_cards: Annotated[int, Field(strict=True, ge=1, le=4_096)] | None = Field(
+        default=None,
+        description="Cards of a node that reach each other directly: a pod of no more gets them from one such fabric, "
+        "a larger pod takes whole ones. The cards of a node, or more: one fabric. Absent: as the maker's file says.",
+    )
+    die_pairs: bool | None = Field(
+        default=None,
+        description="The cards are dies, two a module: a pod gets whole modules. Absent: as the maker's file says.",
+    )
+    card_ids: Annotated[str, Field(min_length=1, max_length=128, pattern=CARD_IDS)] | None = Field(
+        default=None,
+        description="Shape of the plug-in's card ids: # stands for the card's index in its node, from 0 on, * for any "
+        "text, for example npu-#-*. Absent: the number at the end of the id.",
+    )
+
+    @model_validator(mode="after")
+    def _modules_are_whole(self) -> Self:
+        if self.die_pairs and self.fabric_cards is not None and self.fabric_cards % 2:
+            checks.refuse(iter(["fabricCards must be even with diePairs"]))
+        return self
 
 
 class Level(common.SpecModel):

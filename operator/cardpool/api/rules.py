@@ -219,6 +219,12 @@ def pool_rules() -> Iterator[Rule]:
             f"spec.topology.{levels}[].name", f"self != '{NODE_LEVEL}'", f"{NODE_LEVEL} is always the last level"
         )
     yield Rule(
+        "spec.profiles[]",
+        "!has(self.diePairs) || !self.diePairs || !has(self.fabricCards) || self.fabricCards % 2 == 0",
+        "fabricCards must be even with diePairs",
+        ".fabricCards",
+    )
+    yield Rule(
         "spec.teams[].quota[]",
         "has(self.cards) != has(self.compute)",
         "a quota has either cards or compute",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from cardpool.domain.fabrics import FabricTable
 from cardpool.domain.gangs import NodeFilter, Taint, Toleration
 from cardpool.domain.topology import Tree
 
@@ -100,7 +101,7 @@ class Inventory:
     ``domain_names[p][l]`` gives the path of each id. ``supernode[n]`` indexes ``supernodes`` (-1 = none).
     ``debt[n]`` is what a node lacks of each resource for the pods that it has already, where it lost some: freed room
     pays it first. ``spare[n]`` marks nodes withheld from new gangs, ``busy[n]`` nodes with a card in use.
-    ``layouts[p]`` is the path order of profile p.
+    ``layouts[p]`` is the path order of profile p. ``fabrics`` is None where no profile says anything of fabrics.
     """
 
     names: tuple[str, ...]
@@ -124,3 +125,4 @@ class Inventory:
     layouts: tuple[Layout, ...]
     memo: Memo = field(default_factory=Memo)
     notes: tuple[str, ...] = field(default_factory=tuple)
+    fabrics: FabricTable | None = None

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from cardpool.domain.fabrics import NodeFabrics
 from cardpool.domain.gangs import Taint
 from cardpool.domain.inventory import CARDS, PODS, Cause, Inventory, Memo
 from cardpool.domain.topology import Tree
-from cardpool.engine import domains
+from cardpool.engine import domains, fabrics
 
 CARDS_NAME = "cards"
 PODS_NAME = "pods"
@@ -28,6 +29,7 @@ class NodeRow:
     """One node of the pool: ``capacity`` and ``used`` without cards, in canonical integers, ``pods`` in capacity.
 
     ``cards_usable`` are those that the fault pipeline calls healthy, ``used_cards`` those that a pod or promise holds.
+    ``fabrics`` is None where the profile says nothing of them.
     """
 
     name: str
@@ -43,6 +45,7 @@ class NodeRow:
     cause: Cause = Cause.NONE
     supernode: str = ""
     spare: bool = False
+    fabrics: NodeFabrics | None = None
 
 
 def build_inventory(rows: Iterable[NodeRow], profiles: tuple[str, ...], trees: tuple[Tree, ...]) -> Inventory:
@@ -84,6 +87,7 @@ def build_inventory(rows: Iterable[NodeRow], profiles: tuple[str, ...], trees: t
         spare=np.fromiter((row.spare for row in ordered), np.bool_, len(names)),
         busy=np.fromiter((row.used_cards > 0 for row in ordered), np.bool_, len(names)),
         layouts=tuple(part.layout for part in parts),
+        fabrics=fabrics.table([row.fabrics for row in ordered], profile, len(profiles)),
     )
 
 
@@ -98,6 +102,9 @@ def update_rows(inventory: Inventory, rows: Sequence[NodeRow]) -> Inventory | No
     if not all(at >= 0 and _same_place(inventory, at, row) for at, row in zip(where, rows, strict=True)):
         return None
     known = set(inventory.resources)
+    changed_fabrics = [row.fabrics for row in rows]
+    if not fabrics.alike(inventory.fabrics, inventory.profile[where], changed_fabrics):
+        return None
     if any(not known.issuperset(row.capacity) for row in rows):
         return None
     capacity, free, debt = inventory.capacity.copy(), inventory.free.copy(), inventory.debt.copy()
@@ -123,6 +130,7 @@ def update_rows(inventory: Inventory, rows: Sequence[NodeRow]) -> Inventory | No
         busy=busy,
         taints=taints,
         memo=memo,
+        fabrics=fabrics.updated(inventory.fabrics, where, changed_fabrics),
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cardpool.domain.gangs import Gang, GroupShape
 from cardpool.domain.inventory import CARDS, Cause
-from cardpool.engine import matching
+from cardpool.engine import fabrics, matching
 from cardpool.engine.ground import Ground
 
 SPARE: Final = "kept as spare"
@@ -54,6 +54,8 @@ def room(ground: Ground, need: NDArray[np.int64]) -> NDArray[np.int64]:
     slots: NDArray[np.int64] = ground.free[:, columns[0]] // need[columns[0]]
     for column in columns[1:]:
         np.minimum(slots, ground.free[:, column] // need[column], out=slots)
+    if ground.fabrics is not None and need[CARDS]:
+        np.minimum(slots, ground.fabrics.slots(int(need[CARDS])), out=slots)
     return slots
 
 
@@ -124,4 +126,7 @@ def _shortages(ground: Ground, fitted: Fit, shape: GroupShape) -> list[Exclusion
     need = fitted.need
     order = [CARDS, *sorted(range(1, len(need)), key=lambda column: ground.inventory.resources[column])]
     names = ground.inventory.resources
-    return [(f"short of {names[at]}", ground.free[:, at] < need[at]) for at in order if need[at]]
+    found = [(f"short of {names[at]}", ground.free[:, at] < need[at]) for at in order if need[at]]
+    if ground.fabrics is not None and need[CARDS]:
+        found += fabrics.shortages(ground.fabrics, int(need[CARDS]))
+    return found

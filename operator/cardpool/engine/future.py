@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
 from cardpool.domain.inventory import CARDS, PODS
-from cardpool.engine import bundle, demand, pack, parts, place
+from cardpool.engine import bundle, demand, fabrics, pack, parts, place
 from cardpool.engine.attempt import Attempt, Mask
 from cardpool.engine.ground import Ground
 from cardpool.engine.parts import Run
@@ -36,6 +36,7 @@ class Room:
     """What one gang holds, ``cards`` everywhere together, and the positions that it closes for others.
 
     ``shares`` are the cards by profile; a gang of several profiles has a room on each, and goes from all at once.
+    ``fabrics`` is what its leaving frees of them at each position, None where the profile says nothing of fabrics.
     """
 
     gang: Running
@@ -43,6 +44,7 @@ class Room:
     shares: tuple[tuple[str, int], ...]
     seats: Seats
     closes: Mask | None
+    fabrics: fabrics.State | None = None
 
     @property
     def at(self) -> NDArray[np.intp]:
@@ -68,8 +70,9 @@ def rooms(ground: Ground, running: Iterable[Running]) -> list[Room]:
         closes = None
         if gang.exclusive in names and len(seats.at):
             closes = ground.around(names.index(gang.exclusive), seats.at)
-        cards = gang.cards()
-        found.append(Room(gang, cards, gang.mixed or ((gang.profile, cards),), seats, closes))
+        cards, own = gang.cards(), ground.fabrics
+        freed = own.frees(gang.uid, seats.at, seats.amounts[:, CARDS]) if own is not None else None
+        found.append(Room(gang, cards, gang.mixed or ((gang.profile, cards),), seats, closes, freed))
     return found
 
 
@@ -135,6 +138,7 @@ class Future:
         at = room.at
         self.raw[at] += sign * room.seats.amounts
         self.ground.free[at] = np.maximum(self.raw[at], 0)
+        self._release((room,), sign)
         if self.tracked:
             occupy(self.ground, room, -sign)
 
@@ -145,18 +149,30 @@ class Future:
         at = np.concatenate([room.at for room in chosen])
         np.add.at(self.raw, at, sign * np.concatenate([room.seats.amounts for room in chosen]))
         np.maximum(self.raw, 0, out=self.ground.free)
+        self._release(chosen, sign)
         for room in chosen if self.tracked else ():
             occupy(self.ground, room, -sign)
 
-    def take(self, amounts: NDArray[np.int64]) -> None:
+    def _release(self, chosen: Sequence[Room], sign: int) -> None:
+        """Their cards are back in the fabrics in which they lie (sign -1: held again)."""
+        if self.ground.fabrics is not None:
+            for room in chosen:
+                if room.fabrics is not None:
+                    self.ground.fabrics.release(room.at, room.fabrics, sign)
+
+    def take(self, amounts: NDArray[np.int64], of_fabrics: fabrics.State | None = None) -> None:
         """So much is taken at every position."""
         self.raw -= amounts
         np.maximum(self.raw, 0, out=self.ground.free)
+        if self.ground.fabrics is not None and of_fabrics is not None:
+            self.ground.fabrics.lose(of_fabrics)
 
     def shut(self, mask: Mask) -> None:
         """Nothing is left at these positions for anybody."""
         self.raw[mask] = np.minimum(self.raw[mask], 0)
         self.ground.free[mask] = 0
+        if self.ground.fabrics is not None:
+            self.ground.fabrics.shut(mask)
 
     def place(self, gang: Gang, option: Option) -> Placement | Refusal:
         """The gang's place in it, taken; where it wants a domain for itself nothing of that is left."""
@@ -231,4 +247,5 @@ class Prober:
 
 def sound(ground: Ground, gang: Gang, option: Option) -> bool:
     """True where the gang's demands can be meant on this ground."""
-    return demand.check(ground.inventory.trees[ground.profile], gang.topology, option.groups) is None
+    tree = ground.inventory.trees[ground.profile]
+    return (demand.check(tree, gang.topology, option.groups) or fabrics.fault(ground.fabrics, option)) is None

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from cardpool.domain.gangs import GroupShape
 from cardpool.domain.inventory import CARDS, PODS, Inventory
+from cardpool.engine import fabrics
 
-Snapshot = tuple[NDArray[np.int64], NDArray[np.bool_]]
+Snapshot = tuple[NDArray[np.int64], NDArray[np.bool_], fabrics.State | None]
 
 
 class Ground:
@@ -30,6 +31,7 @@ class Ground:
         "closed",
         "columns",
         "debt",
+        "fabrics",
         "free",
         "held",
         "inventory",
@@ -50,6 +52,7 @@ class Ground:
         self.spare = inventory.spare[rows]
         self.busy = inventory.busy[rows]
         self.debt = inventory.debt[rows]
+        self.fabrics = fabrics.working(inventory, profile, rows)
         self.held = np.zeros(len(rows), np.int64)
         self.closed = np.zeros(len(rows), np.int64)
 
@@ -58,6 +61,7 @@ class Ground:
         other: Ground = copy.copy(self)
         other.free, other.busy = self.free.copy(), self.busy.copy()
         other.held, other.closed = self.held.copy(), self.closed.copy()
+        other.fabrics = self.fabrics.copy() if self.fabrics is not None else None
         return other
 
     @property
@@ -103,11 +107,15 @@ class Ground:
         self.free[at] -= counts[at, None] * need
         if need[CARDS]:
             self.busy[at] = True
+            if self.fabrics is not None:
+                self.fabrics.take(at, counts[at], int(need[CARDS]))
 
     def snapshot(self) -> Snapshot:
         """What ``restore`` needs to undo everything taken from now on."""
-        return self.free.copy(), self.busy.copy()
+        return self.free.copy(), self.busy.copy(), self.fabrics.snapshot() if self.fabrics is not None else None
 
     def restore(self, snapshot: Snapshot) -> None:
         """The room as it was; a snapshot serves any number of times."""
-        self.free[:], self.busy[:] = snapshot
+        self.free[:], self.busy[:] = snapshot[:2]
+        if self.fabrics is not None and snapshot[2] is not None:
+            self.fabrics.restore(snapshot[2])

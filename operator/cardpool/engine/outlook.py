@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
-from cardpool.engine import explain, future, place, reserve
+from cardpool.engine import explain, fabrics, future, place, reserve
 from cardpool.engine.future import Future, Prober, Room
 from cardpool.engine.ground import Ground
 from cardpool.names import Reason
@@ -67,7 +67,7 @@ class Outlook:
         return answer
 
     def _beside(self, how: Place, gang: Gang, option: Option) -> Placement | Refusal | None:
-        ground, before = self.ground, self.ground.free
+        ground, before, known = self.ground, self.ground.free, self.ground.fabrics
         kept = self.kept if self.kept is not None and not self.excuses(gang) else None
         bounds = [self._late] if self.claimed is not None and self._late is not None else []
         bounds += [kept] if kept is not None else []
@@ -75,14 +75,19 @@ class Outlook:
         for bound in bounds:
             np.minimum(room, bound.ground.free, out=room)
         ground.free = room.copy()
+        ground.fabrics = fabrics.beside(known, [bound.ground.fabrics for bound in bounds])
+        marks = ground.fabrics.snapshot() if ground.fabrics is not None else None
         answer = how(ground, gang, option)
         taken = room - ground.free
-        ground.free = before
+        of_fabrics = ground.fabrics.since(marks) if ground.fabrics is not None and marks is not None else None
+        ground.free, ground.fabrics = before, known
         if isinstance(answer, Placement):
             ground.free -= taken
+            if known is not None and of_fabrics is not None:
+                known.lose(of_fabrics)
             for one in (self._late, kept):
                 if one is not None:
-                    one.take(taken)
+                    one.take(taken, of_fabrics)
         elif isinstance(answer, Refusal) and bounds and answer.reason in BLOCKING and self._fits_now(gang, option):
             first = self.claimed if self.claimed is not None else self.head
             if first is not None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardpool.domain.gangs import Gang, GroupShape, Option, Placement, Refusal, Segment
-from cardpool.engine import bundle, demand, explain, parts, repair
+from cardpool.engine import bundle, demand, explain, fabrics, parts, repair
 from cardpool.engine.attempt import Attempt
 from cardpool.engine.ground import Ground
 
@@ -20,7 +20,7 @@ from cardpool.engine.ground import Ground
 def place(ground: Ground, gang: Gang, option: Option) -> Placement | Refusal:
     """The gang's placement, its room taken; or why it does not fit, nothing taken."""
     tree = ground.inventory.trees[ground.profile]
-    fault = demand.check(tree, gang.topology, option.groups)
+    fault = demand.check(tree, gang.topology, option.groups) or fabrics.fault(ground.fabrics, option)
     if fault is not None:
         return explain.faulty(gang, option, fault)
     attempt = Attempt(ground, gang, option)
@@ -32,7 +32,8 @@ def place(ground: Ground, gang: Gang, option: Option) -> Placement | Refusal:
 
 def keep(ground: Ground, gang: Gang, option: Option) -> Placement | None:
     """The placement in which every rank whose previous node still serves stays there, or None where that fails."""
-    if demand.check(ground.inventory.trees[ground.profile], gang.topology, option.groups) is not None:
+    tree = ground.inventory.trees[ground.profile]
+    if (demand.check(tree, gang.topology, option.groups) or fabrics.fault(ground.fabrics, option)) is not None:
         return None
     attempt = Attempt(ground, gang, option)
     return placement(attempt) if repair.keep(attempt) else None

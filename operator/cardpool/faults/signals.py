@@ -7,7 +7,7 @@ nothing. Allocatable counts cards, and is the only word on cards that nobody hol
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cardpool.domain.world import NodeRecord, PodRecord
 from cardpool.names import LABEL_JOB, LABEL_ROLE
@@ -33,7 +33,8 @@ class NodeFacts:
 
     ``used`` sums the requests of all pods that hold the node (canonical integers, cards included), ``pods`` counts
     them, ``held`` gives the cards of ``resource`` per owner UID (empty key: pods without a controller). ``unhealthy``
-    are the cards that some pod calls so, ``quiet`` those of living pods that do not.
+    are the cards that some pod calls so, ``quiet`` those of living pods that do not; ``named`` has by owner UID the
+    ids of all cards that living pods are known to hold.
     """
 
     node: NodeRecord
@@ -45,6 +46,7 @@ class NodeFacts:
     held: Mapping[str, int]
     unhealthy: tuple[Named, ...] = ()
     quiet: frozenset[str] = frozenset()
+    named: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def lost(self) -> int:
@@ -58,6 +60,7 @@ def facts(node: NodeRecord, resource: str, pods: Iterable[PodRecord]) -> NodeFac
     held: dict[str, int] = {}
     unhealthy: list[Named] = []
     quiet: set[str] = set()
+    named: dict[str, frozenset[str]] = {}
     count = 0
     for pod in pods:
         if not pod.finished:
@@ -73,6 +76,9 @@ def facts(node: NodeRecord, resource: str, pods: Iterable[PodRecord]) -> NodeFac
                 unhealthy.append(_named(pod, device.card, device.message))
             elif not pod.finished:
                 quiet.add(device.card)
+        if pod.devices and not pod.finished:
+            cards = frozenset(device.card for device in pod.devices if device.resource == resource)
+            named[pod.owner] = named.get(pod.owner, frozenset()) | cards
     return NodeFacts(
         node=node,
         resource=resource,
@@ -83,6 +89,7 @@ def facts(node: NodeRecord, resource: str, pods: Iterable[PodRecord]) -> NodeFac
         held=held,
         unhealthy=tuple(unhealthy),
         quiet=frozenset(quiet),
+        named=named,
     )
 
 

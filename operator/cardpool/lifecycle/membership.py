@@ -14,8 +14,10 @@ from functools import lru_cache
 
 from cardpool.api.cardpool import CardPoolSpec, Profile
 from cardpool.api.common import LabelSelector
+from cardpool.domain.fabrics import FabricRule
 from cardpool.domain.topology import Level, Tree
 from cardpool.domain.world import NodeRecord, PoolRecord, SupernodeRecord, World
+from cardpool.lifecycle import fabrics
 from cardpool.names import LABEL_PROFILE, SUPERNODE_LEVEL
 from cardpool.vendors.registry import Registry
 
@@ -32,6 +34,7 @@ class Member:
     capacity: int
     allocatable: int
     supernode: str
+    fabrics: FabricRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ def _seat(
         capacity=node.capacity.get(resource, 0),
         allocatable=node.allocatable.get(resource, 0),
         supernode=domain.name if domain is not None else "",
+        fabrics=fabrics.rule_of(profile, registry.vendors.get(vendor)),
     )
     clashes = tuple((other, claims[0]) for other in claims[1:])
     return Seated(node, member, domain, tuple(owner.name for owner in owners), clashes)

@@ -15,7 +15,7 @@ from cardpool.domain.inventory import Cause
 from cardpool.engine.build import NodeRow
 from cardpool.faults.cards import GONE, UNNAMED
 from cardpool.faults.signals import NodeFacts
-from cardpool.lifecycle import ranks, shapes
+from cardpool.lifecycle import fabrics, ranks, shapes
 from cardpool.lifecycle.draft import Draft
 from cardpool.lifecycle.membership import Member
 
@@ -80,8 +80,17 @@ def cause_of(member: Member, records: Mapping[str, CardFault], *, cordoned: bool
     return Cause.NONE
 
 
-def row(member: Member, facts: NodeFacts, promise: Promise | None, cause: Cause, *, spare: bool) -> NodeRow:
+def row(
+    member: Member,
+    facts: NodeFacts,
+    records: Mapping[str, CardFault],
+    promise: Promise | None,
+    cause: Cause,
+    *,
+    spare: bool,
+) -> NodeRow:
     """The planner's row of one node."""
+    promised = promise.cards if promise is not None else 0
     resource = member.resource
     used = {name: amount for name, amount in facts.used.items() if name != resource}
     cards = facts.used.get(resource, 0) if resource else 0
@@ -107,6 +116,7 @@ def row(member: Member, facts: NodeFacts, promise: Promise | None, cause: Cause,
         cause=cause,
         supernode=member.supernode,
         spare=spare,
+        fabrics=fabrics.of_node(member.fabrics, facts, records, promised) if member.fabrics is not None else None,
     )
 
 

@@ -102,7 +102,7 @@ class Survey:
         if old is not None and old.same(member, facts, records, promise, cordoned=cordoned, spare=spare):
             return old
         cause = rooms.cause_of(member, records, cordoned=cordoned)
-        row = rooms.row(member, facts, promise, cause, spare=spare)
+        row = rooms.row(member, facts, records, promise, cause, spare=spare)
         counts = tally.of_node(member, records, row.used_cards, open_=cause is Cause.NONE)
         view = View(member, facts, records, promise, cordoned, spare, cause, row, counts)
         self.views[name] = view

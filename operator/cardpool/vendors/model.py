@@ -44,7 +44,8 @@ class VendorFile:
     """One maker. `resources` are whole cards in order of preference; `share_resources` are never counted as cards.
 
     A share name may end in `*`. A label value `*` under `identify_labels` stands for any value. `in_node_fabrics` are
-    the sizes, in cards, of the direct-link groups inside one node. `recovers_by_itself` is None where nobody knows.
+    the sizes, in cards, of the direct-link groups inside one node, for people; `fabric_cards` and `die_pairs` are what
+    the planner keeps to where a profile says nothing. `recovers_by_itself` is None where nobody knows.
     """
 
     name: str
@@ -60,6 +61,7 @@ class VendorFile:
     cards_per_node: int | None = None
     die_pairs: bool = False
     in_node_fabrics: tuple[int, ...] = ()
+    fabric_cards: int | None = None
     unhealthy_may_mean_busy: bool = False
     recovers_by_itself: bool | None = None
     inventory: str = "Allocatable"

@@ -33,6 +33,7 @@ _READERS: Final[Mapping[str, fields.Reader]] = {
     "cardsPerNode": fields.count,
     "diePairs": fields.flag,
     "inNodeFabrics": fields.counts,
+    "fabricCards": fields.count,
     "unhealthyMayMeanBusy": fields.flag,
     "recoversByItself": fields.flag_or_unknown,
     "inventory": fields.choice("Allocatable"),

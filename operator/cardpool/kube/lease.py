@@ -2,7 +2,8 @@
 
 Only elapsed time counts: ours from the start of the last renewal that succeeded, a rival's from when we last saw its
 Lease change. The clock runs on while the machine sleeps. Invariants: ``surely_ours`` is never True after a rival may
-take the lease; once lost, an elector never leads again (the process ends); every call is bounded by the retry period.
+take the lease; once lost, an elector never leads again (the process ends); every call is bounded by half of the time
+that is left for a renewal, so that a slow server is waited for and a dead connection is tried again.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Elector:
 
     async def _turn(self) -> None:
         try:
-            async with asyncio.timeout(self._retry):
+            async with asyncio.timeout(max(self._retry, self._left())):
                 await (self._renew() if self._leading else self._campaign())
             self.problem = ""
         except _TROUBLE as error:
@@ -111,6 +112,14 @@ class Elector:
             _LOG.warning("lease request failed", extra={"cause": self.problem})
         if self._leading and self._clock() - self._renewed >= self._renew_deadline:
             self._lose(f"not renewed for {self._renew_deadline:g} s")
+
+    def _left(self) -> float:
+        """Seconds until a renewal must have succeeded; who does not lead has all of them."""
+        return self._renewed + self._renew_deadline - self._clock() if self._leading else self._renew_deadline
+
+    def _bound(self) -> float:
+        """Seconds that one request may take."""
+        return max(self._retry, self._left() / 2.0)
 
     async def _rest(self) -> None:
         # While a lease is about to end, every standby looks at its own moment.
@@ -155,7 +164,7 @@ class Elector:
 
     async def _get(self) -> wire.Lease | None:
         try:
-            lease = wire.LEASE.decode(await self._api.get(self._path, lane=client.Lane.LEASE, timeout=self._retry))
+            lease = wire.LEASE.decode(await self._api.get(self._path, lane=client.Lane.LEASE, timeout=self._bound()))
         except errors.ApiError as error:
             if error.code != 404:
                 raise
@@ -167,7 +176,7 @@ class Elector:
         started = self._clock()
         collection = paths.collection(paths.LEASES, self._namespace)
         try:
-            raw = await self._api.post(collection, self._body(""), lane=client.Lane.LEASE, timeout=self._retry)
+            raw = await self._api.post(collection, self._body(""), lane=client.Lane.LEASE, timeout=self._bound())
         except errors.ApiError as error:
             if error.code != 409:  # a rival was faster
                 raise
@@ -176,7 +185,7 @@ class Elector:
 
     async def _put(self, version: str) -> None:
         started = self._clock()
-        raw = await self._api.put(self._path, self._body(version), lane=client.Lane.LEASE, timeout=self._retry)
+        raw = await self._api.put(self._path, self._body(version), lane=client.Lane.LEASE, timeout=self._bound())
         self._won(wire.LEASE.decode(raw), started)
 
     def _body(self, version: str) -> dict[str, Any]:

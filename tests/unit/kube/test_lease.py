@@ -28,6 +28,8 @@ class Leases:
     spec: dict[str, Any] | None = None
     version: int = 0
     down: bool = False
+    slow: float = 0.0
+    slowed: int = 0
     lose_answers: int = 0
     writes: list[dict[str, Any]] = field(default_factory=list)
 
@@ -40,6 +42,9 @@ class Leases:
         """Answer one request on the Lease."""
         if self.down:
             await asyncio.sleep(30)
+        if self.slow:
+            self.slowed += 1
+            await asyncio.sleep(self.slow)
         if request.method == "GET":
             return await (self._show() if self.spec is not None else scripted.status(404, "NotFound"))(request)
         body = await request.json()
@@ -211,6 +216,28 @@ async def test_an_unreachable_server_ends_leading(leases: Leases, start: Any) ->
     leases.down = True
     await asyncio.wait_for(first.task, 3.0)
     assert (first.elector.lost.is_set(), first.elector.surely_ours()) == (True, False)
+
+
+async def test_a_slow_server_is_waited_for(leases: Leases, start: Any) -> None:
+    """Answers that take longer than the retry period win and keep the lease while a renewal may still take so long."""
+    leases.slow = 0.3
+    first = start("first", duration=3.0, renew_deadline=1.2, retry=0.05)
+    await scripted.until(lambda: len(leases.writes) >= 6, seconds=10.0)
+
+    assert (first.elector.surely_ours(), first.elector.lost.is_set()) == (True, False)
+
+
+async def test_a_connection_that_hangs_is_tried_again_in_time(leases: Leases, start: Any) -> None:
+    """A request that is never answered leaves time for another one before the deadline."""
+    first = start("first", duration=4.0, renew_deadline=2.0, retry=0.05)
+    await first.elector.acquired.wait()
+    leases.slow = 30.0
+    await scripted.until(lambda: leases.slowed == 1)
+    leases.slow = 0.0
+    before = len(leases.writes)
+    await scripted.until(lambda: len(leases.writes) >= before + 2)
+
+    assert (first.elector.surely_ours(), first.elector.lost.is_set()) == (True, False)
 
 
 async def test_a_pause_fences_before_anything_runs(leases: Leases, start: Any) -> None:

@@ -2,7 +2,8 @@
 
 Order matters and is the invariant here. Reflectors run first; only a process whose mirror is whole campaigns for the
 lease; only the holder runs cycles; kopf is started last, since it takes tasks made after it for its own. A stop lets go
-of the lease as the last write; a lost lease ends the process at once, without another write.
+of the lease as the last write; a lost lease ends the process at once, without another write. One watch is nobody's
+condition: that of settled jobs with a TTL, which is empty but for jobs that got it after their end.
 """
 
 from __future__ import annotations
@@ -57,8 +58,10 @@ class App:
         self._inbox = inbox.Inbox()
         ceilings = {**kube_client.CEILINGS, kube_client.Lane.WRITE: settings.max_in_flight}
         self._client = kube_client.Client(credentials, ceilings=ceilings)
-        self._mirror = store.Mirror()
+        late = store.Mirror(settled=True)
+        self._mirror = store.Mirror(late)
         self._reflectors = {kind: self._reflector(kind) for kind in WATCHED}
+        self._late = reflector.Reflector(self._client, late, Kind.JOB, field_selector=reflector.LATE_SELECTOR)
         self._elector = lease.Elector(
             self._client,
             self._namespace,
@@ -77,6 +80,7 @@ class App:
             pulse=self._pulse,
             watches=self._watches,
             lease=self._lease,
+            pending=self._pending,
             patience=settings.liveness_seconds,
             resync=settings.resync_seconds,
         )
@@ -111,6 +115,7 @@ class App:
         work = {f"watch {kind}": watch.run() for kind, watch in self._reflectors.items()}
         return {
             **work,
+            "watch settled jobs": self._late.run(),
             "sync": self._wait_synced(),
             "events": self._recorder.run(),
             "lag": self._measure_lag(),
@@ -203,7 +208,9 @@ class App:
             await self._recorder.drain(EVENTS_SECONDS)
         if release and self._settings.leader_election and not campaign.done() and self._synced.is_set():
             self._elector.stop()
-            await asyncio.wait([campaign], timeout=self._settings.retry_seconds + 1.0)
+            await asyncio.wait(
+                [campaign], timeout=self._settings.renew_seconds / 2 + self._settings.retry_seconds + 1.0
+            )
         self._metrics.leading.set(0)
         self._kopf_stop.set()
         if release and not kopf_task.done() and self._synced.is_set():
@@ -244,10 +251,14 @@ class App:
     def _watches(self) -> dict[str, health.Watch]:
         return {
             str(kind): health.Watch(
-                watch.synced.is_set(), watch.age() if watch.synced.is_set() else None, watch.problem
+                watch.synced.is_set(), watch.age() if watch.synced.is_set() else None, watch.problem, watch.last_rv
             )
             for kind, watch in self._reflectors.items()
         }
+
+    def _pending(self) -> bool:
+        unseen = self._mirror.changed.is_set() or self._inbox.rung
+        return unseen or self._committer.writing() > 0 or self._committer.next_due() is not None
 
     def _lease(self) -> health.Lease:
         if not self._settings.leader_election:

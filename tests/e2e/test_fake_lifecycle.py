@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from e2e.cluster.context import Context
-from tests.support import builders
+from tests.support import builders, decided
 from tests.support.history import condition, status_of
 from tests.support.operator_process import Operator
 from tests.support.rules.verdict import Quiet
@@ -187,6 +186,26 @@ async def test_a_finished_job_goes_when_its_time_is_over(scene: Scene) -> None:
     await scene.verify()
 
 
+@pytest.mark.parametrize("operator_is", ["up", "down"])
+async def test_a_ttl_that_comes_after_the_end(scene: Scene, operator: Operator, operator_is: str) -> None:
+    """A TTL set on a job that is settled already takes it away, also where no operator ran when it was set."""
+    await scene.usual(2)
+    for name in ("late", "kept"):
+        await scene.submit(name, pods=1)
+        await scene.until_running(name)
+        await scene.succeed(name)
+        await scene.until_job(lambda status: status.get("settled"), "settled", name)
+    if operator_is == "down":
+        await operator.stop()
+    await scene.patch_job("late", ttlSecondsAfterFinished=1)
+    if operator_is == "down":
+        await operator.start()
+    await scene.until_gone("TrainingJob", "late")
+
+    assert scene.status("kept")["settled"]
+    await scene.verify()
+
+
 async def test_an_exit_code_that_forbids_retries_ends_the_job(scene: Scene) -> None:
     """The first rank that exits with a non-retryable code fails the job with code and message kept."""
     await scene.usual(2)
@@ -284,7 +303,7 @@ async def test_applying_the_same_manifest_again_changes_nothing(scene: Scene) ->
     since = time.time()
     for manifest in manifests:
         await scene.kube.apply(manifest, manager="gitops")
-    await asyncio.sleep(1.5)
+    await decided.on_everything(scene)
     windows = [Quiet(since, time.time(), 10)]
 
     assert scene.job()["metadata"]["generation"] == 1

@@ -12,6 +12,7 @@ import yaml
 
 from cardpool.api import common, crds, podtemplate
 from cardpool.api.jobstatus import Placement, Segment, TrainingJobStatus
+from cardpool.kube import reflector
 from e2e.cluster import rest
 from tests.support import builders, samples, specs
 
@@ -253,6 +254,18 @@ async def test_settled_jobs_are_selected_away(kube: Kube, namespace: str) -> Non
     found = await kube.list("TrainingJob", namespace, fields="status.settled!=true")
     assert [one["metadata"]["name"] for one in found] == ["open"]
     assert await kube.list("TrainingJob", namespace, fields="spec.pool=other") == []
+
+
+async def test_settled_jobs_with_a_ttl_are_selected(kube: Kube, namespace: str) -> None:
+    """Of all settled jobs the server shows those alone that have a TTL, one of 0 seconds too."""
+    for name, ttl, settled in (("late", 0, True), ("later", 60, True), ("kept", None, True), ("open", 60, False)):
+        spec = {} if ttl is None else {"ttlSecondsAfterFinished": ttl}
+        body = specs.good_job(name, namespace)
+        await kube.create({**body, "spec": {**body["spec"], **spec}})
+        await kube.patch("TrainingJob", name, {"status": {"settled": settled}}, namespace, subresource="status")
+    found = await kube.list("TrainingJob", namespace, fields=reflector.LATE_SELECTOR)
+
+    assert sorted(one["metadata"]["name"] for one in found) == ["late", "later"]
 
 
 @pytest.mark.parametrize(

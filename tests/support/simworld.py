@@ -65,6 +65,11 @@ def job_spec(replicas: int = 2, cards: int = 8, **fields: Any) -> TrainingJobSpe
     return TrainingJobSpec.model_validate(base | fields)
 
 
+def is_late(job: JobRecord) -> bool:
+    """What the API server shows to the watch of settled jobs that have a TTL."""
+    return job.status.settled and job.spec is not None and job.spec.ttl_seconds_after_finished is not None
+
+
 @dataclass
 class SimCluster:
     """Nodes, pods and our three kinds, with a clock that only the test moves."""
@@ -166,7 +171,8 @@ class SimCluster:
             pods=dict(self.pod),
             pods_by_owner={key: tuple(value) for key, value in owners.items()},
             pods_by_node={key: tuple(value) for key, value in nodes.items()},
-            jobs=dict(self.jobs),
+            jobs={key: job for key, job in self.jobs.items() if not job.status.settled},
+            late={key: job for key, job in self.jobs.items() if is_late(job)},
             pools={"main": self.pool},
             supernodes=dict(self.supernodes),
             priority_classes=dict(self.priorities),

@@ -114,7 +114,7 @@ DEFINITIONS: Final = (
         plural="trainingjobs",
         short="tjob",
         scope="Namespaced",
-        selectable=(".spec.pool", ".status.settled"),
+        selectable=(".spec.pool", ".spec.ttlSecondsAfterFinished", ".status.settled"),
         name={
             "type": "string",
             "maxLength": names.JOB_NAME_MAX,

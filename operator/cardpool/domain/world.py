@@ -181,7 +181,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One cycle's view. ``busy`` are UIDs of objects whose last actions are still being written: leave them alone."""
+    """One cycle's view. ``busy`` are UIDs of objects whose last actions are still being written: leave them alone.
+
+    ``late`` are settled jobs that were given a TTL after they had settled; ``jobs`` holds none that is settled.
+    """
 
     now: float
     nodes: Mapping[str, NodeRecord] = field(default_factory=dict)
@@ -193,6 +196,7 @@ class World:
     supernodes: Mapping[str, SupernodeRecord] = field(default_factory=dict)
     priority_classes: Mapping[str, PriorityClassRecord] = field(default_factory=dict)
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    late: Mapping[str, JobRecord] = field(default_factory=dict)
     refused: Mapping[str, Refused] = field(default_factory=dict)
     busy: frozenset[str] = frozenset()
     first: frozenset[str] = frozenset()

@@ -24,6 +24,7 @@ from cardpool.kube import client, paths, store, wire
 from cardpool.names import Kind
 
 JOB_SELECTOR: Final = "status.settled!=true"
+LATE_SELECTOR: Final = "status.settled=true,spec.ttlSecondsAfterFinished!="  # an absent field selects as empty text
 
 _LOG: Final = logging.getLogger(__name__)
 _FIRST_PAUSE: Final = 0.2

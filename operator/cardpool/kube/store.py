@@ -115,10 +115,16 @@ class Shelf:
 
 
 class Mirror:
-    """Records of every mirrored kind. ``changed`` is set at each visible change; who waits for it clears it."""
+    """Records of every mirrored kind. ``changed`` is set at each visible change; who waits for it clears it.
 
-    def __init__(self) -> None:
-        self.changed = asyncio.Event()
+    Of jobs it holds the unsettled ones alone, or with ``settled`` the settled alone. ``late`` is a mirror of the second
+    sort whose jobs the world names apart; both ring the same bell.
+    """
+
+    def __init__(self, late: Mirror | None = None, *, settled: bool = False) -> None:
+        self.changed: asyncio.Event = asyncio.Event() if late is None else late.changed
+        self._late = late
+        self._settled = settled
         self._shelves = {kind: Shelf() for kind in Kind}
         self._converter = convert.Converter()
         self._by_owner = Index()
@@ -150,6 +156,10 @@ class Mirror:
     def config_maps(self) -> Mapping[str, convert.ConfigMapRecord]:
         """Return the ConfigMaps with vendor files by ``namespace/name``."""
         return self._shelves[Kind.CONFIG_MAP].snapshot()
+
+    def jobs(self) -> Mapping[str, JobRecord]:
+        """Return the jobs by ``namespace/name``."""
+        return self._shelves[Kind.JOB].snapshot()
 
     def prepare(self, kind: Kind, obj: Any) -> Prepared:
         """Convert a decoded object; ValueError where it cannot be a record."""
@@ -228,6 +238,7 @@ class Mirror:
             supernodes=self._shelves[Kind.SUPERNODE].snapshot(),
             priority_classes=self._shelves[Kind.PRIORITY_CLASS].snapshot(),
             namespaces=self._namespace_labels(),
+            late=self._late.jobs() if self._late is not None else {},
             refused=refused or {},
             busy=busy,
             first=first,
@@ -241,7 +252,7 @@ class Mirror:
 
     def _hold(self, kind: Kind, item: Prepared) -> None:
         shelf = self._shelves[kind]
-        if not _selected(item.record, kind):
+        if not self._selected(item.record):
             self._remove(kind, item.key, item.head)
             return
         held = shelf.heads.get(item.key)
@@ -278,6 +289,10 @@ class Mirror:
             self._by_owner.put(new.owner, new)
             self._by_node.put(new.node, new)
 
+    def _selected(self, record: Any) -> bool:
+        """Whether the reflector's own selection would show the object: settled jobs are nobody's business any more."""
+        return not isinstance(record, JobRecord) or record.status.settled is self._settled
+
     def _touch(self, shelf: Shelf) -> None:
         shelf.version += 1
         self.changed.set()
@@ -287,8 +302,3 @@ def _head(meta: wire.Meta) -> Head:
     if not meta.uid or not meta.name:
         raise ValueError(f"an object without name or uid: {meta.name!r} {meta.uid!r}")
     return Head(meta.uid, int(meta.resource_version or 0))
-
-
-def _selected(record: Any, kind: Kind) -> bool:
-    """Whether the reflector's own selection would show the object: settled jobs are nobody's business any more."""
-    return not (kind is Kind.JOB and isinstance(record, JobRecord) and record.status.settled)

@@ -18,6 +18,7 @@ from cardpool.faults.signals import NodeFacts
 from cardpool.lifecycle import (
     cardpool,
     draft,
+    finishing,
     invalid,
     membership,
     queueing,
@@ -223,7 +224,8 @@ class _Cycle:
         broken = [step for job in self.world.jobs.values() if (step := invalid.job_step(job, self.world.now))]
         account, busy = self._account(), self.world.busy
         pools, labels = reporting.pool_steps(account, self.memory.labels)
-        steps = [*reporting.supernode_steps(account, self.memory.settled), *pools, *jobs, *broken]
+        others = (*broken, *finishing.reopen(self.world))
+        steps = [*reporting.supernode_steps(account, self.memory.settled), *pools, *jobs, *others]
         return Decision(
             steps=tuple(step for step in steps if step.uid not in busy),
             labels=tuple(labels),

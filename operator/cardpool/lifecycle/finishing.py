@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+from cardpool.api import common
 from cardpool.api.trainingjob import CleanPodPolicy
+from cardpool.domain.world import JobRecord, World
 from cardpool.lifecycle import restart, times
+from cardpool.lifecycle.actions import Step
 from cardpool.lifecycle.draft import Draft
-from cardpool.names import Condition, Reason
+from cardpool.names import OPERATOR, Condition, Kind, Reason
 
 
 def terminal(draft: Draft) -> bool:
@@ -63,6 +66,31 @@ def _expire(draft: Draft) -> None:
         draft.delete_self = True
     else:
         draft.again(due)
+
+
+def reopen(world: World) -> list[Step]:
+    """Take back the word settled of jobs that were given a TTL after it: they are open again, and expire as any."""
+    return [
+        Step(
+            Kind.JOB,
+            job.key,
+            job.uid,
+            job.resource_version,
+            status=common.to_wire(job.status.model_copy(update={"settled": False})),
+        )
+        for job in world.late.values()
+        if not job.deleting and _ours(job) and not _seen(world, job)
+    ]
+
+
+def _ours(job: JobRecord) -> bool:
+    return job.spec is not None and job.spec.managed_by == OPERATOR
+
+
+def _seen(world: World, job: JobRecord) -> bool:
+    """Whether the job is back among the open ones already; the watch that named it late has yet to say so."""
+    held = world.jobs.get(job.key)
+    return held is not None and held.uid == job.uid
 
 
 def suspend(draft: Draft) -> None:

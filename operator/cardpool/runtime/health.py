@@ -1,7 +1,8 @@
 """Probes and metrics on one small HTTP server.
 
 ``/healthz`` fails when cycles fail or hang for too long: a restart may help. ``/readyz`` fails while the mirror is not
-whole: a standby that is synced is Ready, so that a rolling update can go on. Both answer with the ages behind the word.
+whole: a standby that is synced is Ready, so that a rolling update can go on. Both answer with what is behind the word:
+ages, how far each watch has come, and whether anything that was seen still waits for its cycle or is being written.
 """
 
 from __future__ import annotations
@@ -58,11 +59,15 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """One reflector: whole since its first list, how long ago it said anything (None: never), and its trouble."""
+    """One reflector: whole since its first list, how long ago it said anything (None: never), and its trouble.
+
+    ``version`` is the last resourceVersion that it has seen.
+    """
 
     synced: bool
     age: float | None
     problem: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +89,15 @@ class Report:
 
 @dataclass(slots=True)
 class Health:
-    """Judges the process from its pulse, its watches and its lease; ages in seconds."""
+    """Judges the process from its pulse, its watches and its lease; ages in seconds.
+
+    ``pending`` tells whether a change waits for a cycle, a write is under way or one waits for its turn.
+    """
 
     pulse: Pulse
     watches: Callable[[], Mapping[str, Watch]]
     lease: Callable[[], Lease]
+    pending: Callable[[], bool]
     patience: float
     resync: float
     clock: Clock = time.monotonic
@@ -124,8 +133,15 @@ class Health:
             "leaseProblem": lease.problem,
             "lastCycleAgeSeconds": None if last is None else _round(now - last),
             "lastError": self.pulse.last_error,
+            "cycles": self.pulse.cycles,
+            "pending": self.pulse.failing_since is not None or self.pending(),
             "watches": {
-                kind: {"synced": watch.synced, "ageSeconds": _round(watch.age), "problem": watch.problem}
+                kind: {
+                    "synced": watch.synced,
+                    "ageSeconds": _round(watch.age),
+                    "problem": watch.problem,
+                    "version": watch.version,
+                }
                 for kind, watch in sorted(self.watches().items())
             },
         }

@@ -23,6 +23,11 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._keys)
 
+    @property
+    def rung(self) -> bool:
+        """Whether somebody rang since the last drain."""
+        return self._bell.is_set()
+
     def put(self, key: str) -> None:
         """Ask for this object first and wake the loop; beyond the limit only the bell rings."""
         if len(self._keys) < self._limit:

@@ -240,6 +240,23 @@ def test_a_settled_job_leaves_the_mirror() -> None:
     assert mirror.freeze(0.0).jobs == {}
 
 
+def test_late_jobs_are_shown_apart() -> None:
+    """A mirror of settled jobs feeds the world's late ones and rings the same bell; each lets go of the other's sort."""
+    late = store.Mirror(settled=True)
+    mirror = store.Mirror(late)
+    settled = objects.typed(Kind.JOB, objects.job("llm", 6, status={"settled": True}))
+    late.apply(Kind.JOB, "ADDED", settled)
+    world = mirror.freeze(0.0)
+    assert (set(world.late), set(world.jobs)) == ({"team-a/llm"}, set())
+    assert mirror.changed.is_set()
+
+    opened = objects.job("llm", 7)
+    mirror.overlay(Kind.JOB, objects.raw(opened))
+    late.apply(Kind.JOB, "DELETED", objects.typed(Kind.JOB, opened))
+    world = mirror.freeze(0.0)
+    assert (set(world.late), set(world.jobs)) == (set(), {"team-a/llm"})
+
+
 def test_foreign_config_maps_are_not_overlaid() -> None:
     """A ConfigMap outside the reflector's selection would never be corrected, so it is not held."""
     mirror = store.Mirror()

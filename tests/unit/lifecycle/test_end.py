@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from cardpool.lifecycle import finishing
 from tests.support.simworld import SimCluster, job_spec
 
 
@@ -65,6 +68,80 @@ def test_ttl_deletes_the_job() -> None:
     cluster.step(11)
 
     assert key not in cluster.jobs
+
+
+def ended(cluster: SimCluster, **fields: object) -> str:
+    """A gang that has succeeded and is settled."""
+    key = started(cluster, **fields)
+    for rank in range(2):
+        cluster.end(f"default/a-w-{rank}", 0)
+    cluster.settle()
+    assert cluster.jobs[key].status.settled
+    return key
+
+
+def test_a_ttl_that_comes_late_counts_from_the_end() -> None:
+    """A settled job that is given a TTL is taken up again and goes when that time since its end is over."""
+    cluster = SimCluster()
+    key = ended(cluster)
+    cluster.step(50)
+    cluster.change(key, ttl_seconds_after_finished=100)
+    cluster.settle()
+    assert not cluster.jobs[key].status.settled
+    assert cluster.condition(key, "Finished") == ("True", "Succeeded")
+    cluster.step(40)
+    assert key in cluster.jobs
+
+    cluster.step(11)
+
+    assert key not in cluster.jobs
+
+
+def test_a_late_ttl_that_is_over_already_deletes_at_once() -> None:
+    """Where more than the TTL has passed since the end, nothing is left to wait for."""
+    cluster = SimCluster()
+    key = ended(cluster)
+    cluster.step(500)
+    cluster.change(key, ttl_seconds_after_finished=100)
+    cluster.settle()
+
+    assert key not in cluster.jobs
+
+
+def test_a_late_ttl_taken_away_again_settles_the_job() -> None:
+    """A job whose TTL is gone before it was over is settled as before, and stays."""
+    cluster = SimCluster()
+    key = ended(cluster)
+    cluster.change(key, ttl_seconds_after_finished=100)
+    cluster.settle()
+    cluster.change(key, ttl_seconds_after_finished=None)
+    cluster.settle()
+    cluster.step(500)
+
+    assert cluster.jobs[key].status.settled
+
+
+@pytest.mark.parametrize("case", ["of another manager", "being deleted", "open again already", "of no known form"])
+def test_late_jobs_that_are_left_alone(case: str) -> None:
+    """What is not ours to judge, on its way out, or taken up by a write that its watch has not shown yet."""
+    cluster = SimCluster()
+    key = ended(cluster)
+    cluster.change(key, ttl_seconds_after_finished=100)
+    job = cluster.jobs[key]
+    assert job.spec is not None
+    seen = {}
+    match case:
+        case "of another manager":
+            job = replace(job, spec=job.spec.model_copy(update={"managed_by": "example.com/other"}))
+        case "being deleted":
+            job = replace(job, deleting=True)
+        case "of no known form":
+            job = replace(job, spec=None, invalid="spec.groups: missing")
+        case _:
+            seen = {key: job}
+    world = replace(cluster.world(), late={key: job}, jobs=seen)
+
+    assert finishing.reopen(world) == []
 
 
 def test_suspend_and_resume() -> None:

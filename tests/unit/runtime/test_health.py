@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -19,6 +20,7 @@ def judge(pulse: health.Pulse, now: float, **watches: health.Watch) -> health.He
         pulse=pulse,
         watches=lambda: watches,
         lease=lambda: health.Lease(1.5, "me", ""),
+        pending=lambda: False,
         patience=PATIENCE,
         resync=RESYNC,
         clock=lambda: now,
@@ -59,15 +61,28 @@ def test_liveness(pulse: health.Pulse, now: float, expected: bool) -> None:
 
 def test_readiness_names_what_is_missing() -> None:
     """Ready means that every watch is synced, for a standby as well; the answer has the ages."""
-    watches = {"Node": health.Watch(True, 0.5), "Pod": health.Watch(False, None, "403 Forbidden")}
+    watches = {"Node": health.Watch(True, 0.5, version="17"), "Pod": health.Watch(False, None, "403 Forbidden")}
 
     report = judge(standby(), 0.0, **watches).ready()
 
     assert (report.ok, report.body["notSynced"]) == (False, ["Pod"])
-    assert report.body["watches"]["Node"] == {"synced": True, "ageSeconds": 0.5, "problem": ""}
-    assert report.body["watches"]["Pod"] == {"synced": False, "ageSeconds": None, "problem": "403 Forbidden"}
+    assert report.body["watches"] == {
+        "Node": {"synced": True, "ageSeconds": 0.5, "problem": "", "version": "17"},
+        "Pod": {"synced": False, "ageSeconds": None, "problem": "403 Forbidden", "version": ""},
+    }
     assert (report.body["leaseAgeSeconds"], report.body["leaseHolder"]) == (1.5, "me")
     assert judge(standby(), 0.0, Node=watches["Node"]).ready().ok
+
+
+@pytest.mark.parametrize(("waits", "failing"), [(False, False), (True, False), (False, True)])
+def test_what_is_pending_is_said(waits: bool, failing: bool) -> None:
+    """A change that no cycle has looked at, or a cycle that raised over it, is pending; else all seen is decided."""
+    pulse = leader(last_cycle=99.0, cycles=7)
+    if failing:
+        pulse.failed(100.0, "broken")
+    report = replace(judge(pulse, 100.0), pending=lambda: waits).ready()
+
+    assert (report.body["cycles"], report.body["pending"]) == (7, waits or failing)
 
 
 async def test_the_server_answers_with_codes_and_writes_its_port(tmp_path: Path) -> None:

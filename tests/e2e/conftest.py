@@ -101,7 +101,7 @@ async def scene(
     request: pytest.FixtureRequest, fake_kube: Kube, recorder: Recorder, operator: Operator
 ) -> AsyncIterator[Scene]:
     """A namespace of this test alone; the test makes nodes, pool and jobs, and ends with ``verify``."""
-    scene = Scene(f"s{os.getpid() % 10_000}-{next(NUMBERS):02d}", fake_kube, recorder)
+    scene = Scene(f"s{os.getpid() % 10_000}-{next(NUMBERS):02d}", fake_kube, recorder, operator)
     logged = operator.logged()
     await scene.open()
     yield scene

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from tests.support import builders, decided
 from tests.support.history import Body, Seen, condition, status_of
 from tests.support.scene import Scene
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
 HOLD = "example.com/hold"
+DEBOUNCE = builders.QUICK_FAULTS["debounceSeconds"]
 
 
 def faults_of(scene: Scene) -> list[Mapping[str, Any]]:
@@ -121,26 +123,28 @@ async def test_two_signals_of_one_fault_are_one_episode(scene: Scene) -> None:
     await scene.break_card(bad)
     await scene.until_running(attempt=1)
     await scene.offer(bad["spec"]["nodeName"], 7)
-    await asyncio.sleep(3)
+    await scene.stays(lambda: scene.status()["attempt"] == 1, "attempt 1", DEBOUNCE + 1)
+    await decided.on_everything(scene)
 
     assert scene.status()["attempt"] == 1
     await scene.verify({"llm": 1})
 
 
 async def test_a_flap_inside_the_debounce_is_nothing(scene: Scene) -> None:
-    """A card that is Healthy again before the debounce is over costs nothing."""
-    await scene.usual(3)
+    """A card that is Healthy again before the debounce is over costs nothing, though the operator saw it fall ill."""
+    await scene.usual(3, faults={"debounceSeconds": 2 * DEBOUNCE})
     await scene.submit()
     await scene.until_running()
     bad = scene.pods()[0]
     for _ in range(2):
         await scene.break_card(bad)
         await scene.offer(bad["spec"]["nodeName"], 7)
-        await asyncio.sleep(0.5)
+        await scene.until(lambda: "Suspect" in {fault["state"] for fault in faults_of(scene)}, "suspected")
         await scene.break_card(bad, health="Healthy")
         await scene.offer(bad["spec"]["nodeName"], 8)
-        await asyncio.sleep(0.5)
-    await asyncio.sleep(3)
+        await scene.until(lambda: faults_of(scene) == [], "suspected no longer")
+    await scene.stays(lambda: scene.status()["attempt"] == 0, "attempt 0", 2 * DEBOUNCE + 1)
+    await decided.on_everything(scene)
 
     assert scene.status()["attempt"] == 0
     await scene.verify()
@@ -158,7 +162,12 @@ async def test_a_plugin_that_is_gone_is_no_fault(scene: Scene, how: str) -> None
     unknown = status_of(scene.recorder.find("CardPool", scene.name) or {})["cards"]["unknown"]
     if "capacity" in how:
         await scene.offer(gone[0], 0, 0)
-    await asyncio.sleep(4)
+
+    def as_before() -> bool:
+        return pool_condition(scene, "Degraded") == "True" and scene.status()["attempt"] == 0
+
+    await scene.stays(as_before, "degraded, in attempt 0", 2 * DEBOUNCE)
+    await decided.on_everything(scene)
 
     assert unknown == 8 * len(gone)
     assert pool_condition(scene, "Degraded") == "True"
@@ -289,7 +298,7 @@ async def test_no_rank_starts_before_the_old_pods_are_gone(scene: Scene) -> None
     await scene.until(
         lambda: [lingers["metadata"]["uid"]] == [pod["metadata"]["uid"] for pod in scene.pods()], "one lingers"
     )
-    await asyncio.sleep(2)
+    await decided.on_everything(scene)
 
     assert [lingers["metadata"]["uid"]] == [pod["metadata"]["uid"] for pod in scene.pods()]
     assert scene.status()["phase"] == "Restarting"

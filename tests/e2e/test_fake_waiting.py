@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from e2e.cluster.context import Context
-from tests.support import builders
-from tests.support.history import status_of
+from tests.support import builders, decided
+from tests.support.history import condition
 from tests.support.scene import Scene
 from tests.support.stage import paused
 
@@ -122,7 +122,7 @@ async def test_high_priority_at_a_full_node_takes_no_pod(scene: Scene) -> None:
     before = [pod["metadata"]["uid"] for pod in scene.pods("low")]
     await scene.submit("high", pods=1, priorityClassName=high)
     await scene.until_waiting("InsufficientCards", "high")
-    await asyncio.sleep(2)
+    await decided.on_everything(scene)
 
     assert before == [pod["metadata"]["uid"] for pod in scene.pods("low")]
     assert scene.pod_events("high") == []
@@ -139,12 +139,13 @@ async def test_a_foreign_pod_of_high_priority_takes_the_whole_gang_or_nothing(sc
     del foreign["spec"]["nodeName"]
     foreign["spec"]["nodeSelector"] = {builders.POOL_LABEL: scene.name}
     await scene.kube.create(foreign)
-    await scene.seen(
-        "Pod", "asks", scene.name,
-        lambda pod: any(one["reason"] == "Unschedulable" for one in status_of(pod).get("conditions") or ()), "unschedulable",
-    )  # fmt: skip
-    await asyncio.sleep(1)
+    asks = await scene.seen(
+        "Pod", "asks", scene.name, lambda pod: condition(pod, "PodScheduled").get("reason"), "judged by kube-scheduler"
+    )
+    await decided.on_everything(scene)
 
+    assert condition(asks, "PodScheduled")["reason"] == "Unschedulable"
+    assert "No preemption victims found" in condition(asks, "PodScheduled")["message"]
     assert scene.status()["attempt"] == 0
     await scene.kube.delete("Pod", "asks", scene.name, grace=0)
     await scene.verify()

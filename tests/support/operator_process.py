@@ -19,8 +19,8 @@ from pathlib import Path
 
 PROGRAM = Path(sys.executable).with_name("cardpool")
 QUICK = {
-    "CARDPOOL_LEASE_SECONDS": "5",
-    "CARDPOOL_RENEW_SECONDS": "3",
+    "CARDPOOL_LEASE_SECONDS": "7",
+    "CARDPOOL_RENEW_SECONDS": "5",
     "CARDPOOL_RETRY_SECONDS": "0.4",
     "CARDPOOL_STATUS_SECONDS": "0.2",
 }

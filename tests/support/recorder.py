@@ -7,6 +7,7 @@ where it broke off makes the recording unusable and every later wait fail; a gap
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -66,6 +67,17 @@ class Recorder:
                 await asyncio.sleep(TOGETHER)
             except TimeoutError:
                 continue
+
+    async def holds(self, look: Callable[[], object], seconds: float, what: str) -> None:
+        """Ask after every event for so many seconds; AssertionError as soon as the answer is not truthy."""
+        deadline = time.monotonic() + seconds
+        while (rest_of_it := deadline - time.monotonic()) > 0:
+            self._changed.clear()
+            answer = look()
+            assert answer, f"{what}: no longer, {rest_of_it:.1f} s before its time; answer: {answer!r}"
+            self._complain()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), min(rest_of_it, 0.5))
 
     async def settled(self, keep: Callable[[Seen], bool], still: float, seconds: float) -> float:
         """Wait until no event of those has come for ``still`` seconds; the time of the last one (epoch seconds)."""

@@ -14,6 +14,7 @@ from typing import Any
 from tests.support import invariants
 from tests.support.history import PREFIX, Body, Seen, controller
 from tests.support.kubeclient import Kube
+from tests.support.operator_process import Operator
 from tests.support.recorder import Recorder
 from tests.support.rules.verdict import Expectation, Quiet
 from tests.support.stage import Stage
@@ -28,22 +29,27 @@ OWNED = ("Pod", "Service", "ConfigMap")
 class Scene(Stage):
     """A stage whose whole history is judged at the end."""
 
-    def __init__(self, name: str, kube: Kube, recorder: Recorder) -> None:
+    def __init__(self, name: str, kube: Kube, recorder: Recorder, operator: Operator) -> None:
         super().__init__(name, kube, recorder)
+        self.operator = operator
         self.verified = False
 
     def concerns(self, seen: Seen) -> bool:
         """Whether an event belongs to this scene."""
-        meta = seen.body["metadata"]
+        return self.has(seen.kind, seen.body)
+
+    def has(self, kind: str, body: Body) -> bool:
+        """Whether an object belongs to this scene."""
+        meta = body["metadata"]
         if meta.get("namespace"):
             return meta["namespace"] in self.namespaces
-        match seen.kind:
+        match kind:
             case "Node":
                 return meta["name"] in self.nodes
             case "CardPool":
                 return meta["name"] in self.pools
             case "Supernode":
-                return (seen.body.get("spec") or {}).get("pool") in self.pools
+                return (body.get("spec") or {}).get("pool") in self.pools
             case _:
                 return False
 

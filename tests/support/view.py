@@ -82,6 +82,10 @@ class View:
         """The first truthy answer, asked after every event."""
         return await self.recorder.until(look, seconds, what)
 
+    async def stays(self, look: Callable[[], Any], what: str, seconds: float) -> None:
+        """Return after so many seconds in which the answer was truthy after every event."""
+        await self.recorder.holds(look, seconds, what)
+
     async def seen(
         self,
         kind: str,

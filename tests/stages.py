@@ -61,16 +61,13 @@ def main() -> int:
             continue
         began = time.monotonic()
         print(f"\n==== {stage.name}: {' '.join(stage.command[-2:])}", flush=True)
-        code, counts = run(stage.command)
+        code, counts, names = run(stage.command)
         result = "passed" if code == 0 else "FAILED"
         if code == 1 and stage.second_try:
             print(f"\n==== {stage.name}: what failed, once more by itself", flush=True)
-            again, recount = run((stage.command[0], "-q", "--last-failed", stage.command[-1]))
+            again, recount, _ = run((stage.command[0], "-q", "--last-failed", stage.command[-1]))
             if again == 0 and recount["passed"] == counts["failed"]:
-                print(
-                    f"!!!! FLAKY: {counts['failed']} of {stage.name} failed at first; their names stand above",
-                    flush=True,
-                )
+                print(f"!!!! FLAKY: of {stage.name} failed at first: {', '.join(names)}", flush=True)
                 result, counts["passed"], counts["failed"] = "FLAKY", counts["passed"] + counts["failed"], 0
         if result == "FAILED" and not counts["failed"]:
             counts["failed"] = 1  # a stage that is no test run counts as one
@@ -84,19 +81,21 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def run(command: tuple[str, ...]) -> tuple[int, dict[str, int]]:
-    """Run one command with its output passed on; its exit code and the test counts of its last lines."""
+def run(command: tuple[str, ...]) -> tuple[int, dict[str, int], list[str]]:
+    """Run one command with its output passed on; its exit code, the test counts of its last lines, and who failed."""
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    last = ""
+    last, names = "", []
     if process.stdout is not None:
         for line in process.stdout:
             sys.stdout.write(line)
             sys.stdout.flush()
+            if line.startswith(("FAILED ", "ERROR ")):
+                names.append(line.split()[1])
             last = line if " in " in line and COUNT.search(line) else last
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for number, word in COUNT.findall(last):
         counts["failed" if word.startswith("error") else word] += int(number)
-    return process.wait(), counts
+    return process.wait(), counts, names
 
 
 def table(rows: list[tuple[str, str, float]]) -> str:

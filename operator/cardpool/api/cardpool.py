@@ -43,6 +43,7 @@ __all__ = [
     "DevicePlugin",
     "Faults",
     "GangSlots",
+    "LearnedRuntime",
     "Level",
     "LevelOverride",
     "PoolTopology",
@@ -183,6 +184,15 @@ class TeamUsage(common.StatusModel):
     at: common.Time = Field(description="When the value was computed.")
 
 
+class LearnedRuntime(common.StatusModel):
+    """How long jobs of one kind ran that succeeded."""
+
+    key: common.Text = Field(description="Namespace, name without its run number, profile and size in cards.")
+    seconds: common.BigCount = Field(default=0, description="Decayed maximum of their run times.")
+    count: common.Count = Field(default=0, description="How many there were.")
+    time: common.Time = Field(description="When the last of them ended.")
+
+
 class BreakerScope(StrEnum):
     """Over which nodes a breaker counts."""
 
@@ -221,6 +231,12 @@ class CardPoolStatus(common.StatusModel):
     usage: Annotated[
         tuple[TeamUsage, ...], common.keyed("team", most=257, doc="What each team used lately, decayed.")
     ] = ()
+    runtimes: Annotated[
+        tuple[LearnedRuntime, ...], common.keyed("key", most=200, doc="Run times learned from jobs that succeeded.")
+    ] = ()
+    learned_until: common.Time | None = Field(
+        default=None, description="Every success up to here is in the learned run times."
+    )
     breaker: Annotated[
         tuple[BreakerState, ...], common.keyed("scope", "name", most=256, doc="Breakers that opened.")
     ] = ()

@@ -87,8 +87,8 @@ class Gang:
     ``options`` are the accepted profiles whose waiting time is over. ``previous`` maps a rank to the node it ran on
     (healthy ranks keep their node), ``excluded`` are nodes with the cause why they are avoided for this gang.
     ``created`` and ``queued`` (since when it waits, 0 = since it was made) are seconds since the epoch. ``repair``
-    marks the replacement of a running gang, for which spares are open. ``runtime`` is the declared run time in
-    seconds, None where nobody said.
+    marks the replacement of a running gang, for which spares are open. ``runtime`` is the run time in seconds,
+    declared or learned from earlier runs, None where nobody knows.
     """
 
     key: str
@@ -154,10 +154,11 @@ class Running:
 
     ``pods`` are one (node, cards, requests) for each pod that holds its node or that has it promised; requests are per
     pod without the cards, in canonical integers. ``started``, ``checkpoint`` (when the newest proved checkpoint was
-    made, 0 = none) and ``ends`` (by its declared run time, None = unknown) are seconds since the epoch. ``leaving``
-    marks a gang that is being taken down already: its room will come without doing anything; ``preempted`` one that
-    leaves for another, whose quota it uses no more. ``exclusive`` names the topology level that it has for itself
-    alone, empty for none. ``claim`` is the number of cards that its team's quota keeps for a gang between two attempts.
+    made, 0 = none) and ``ends`` (as declared, or ``learned`` from earlier runs; None = unknown) are seconds since the
+    epoch. ``leaving`` marks a gang that is being taken down already: its room will come without doing anything;
+    ``preempted`` one that leaves for another, whose quota it uses no more. ``exclusive`` names the topology level that
+    it has for itself alone, empty for none. ``claim`` is the number of cards that its team's quota keeps for a gang
+    between two attempts.
     ``mixed`` has what the quota counts for a gang on several profiles, by profile (``profile`` is its first rank's);
     empty for a gang on one.
     """
@@ -175,6 +176,7 @@ class Running:
     preempted: bool = False
     exclusive: str = ""
     claim: int = 0
+    learned: bool = False
     mixed: tuple[tuple[str, int], ...] = ()
 
     def cards(self) -> int:

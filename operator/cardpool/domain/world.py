@@ -101,7 +101,10 @@ class PodRecord:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A TrainingJob; ``spec`` is None where it does not parse, with ``invalid`` saying field and cause."""
+    """A TrainingJob; ``spec`` is None where it does not parse, with ``invalid`` saying field and cause.
+
+    ``owner`` is the name of its controlling owner, ``runtime_key`` its own word on whose run time is like its.
+    """
 
     namespace: str
     name: str
@@ -113,6 +116,8 @@ class JobRecord:
     spec: TrainingJobSpec | None
     status: TrainingJobStatus
     invalid: str = ""
+    owner: str = ""
+    runtime_key: str = ""
 
     @property
     def key(self) -> str:

@@ -73,7 +73,7 @@ def preempting(refusal: Refusal, going: Sequence[Running]) -> Refusal:
     return dataclasses.replace(refusal, reason=Reason.WAITING_FOR_PREEMPTION, message=message)
 
 
-def reserved(refusal: Refusal, nodes: int, start: float | None, waits_for: int) -> Refusal:
+def reserved(refusal: Refusal, nodes: int, start: float | None, waits_for: int, learned: int = 0) -> Refusal:
     """The first in line: what is kept for it, and when it starts as far as anybody can know."""
     if not waits_for:
         when = f"{nodes} nodes are kept for it; those that hold them are going"
@@ -81,6 +81,7 @@ def reserved(refusal: Refusal, nodes: int, start: float | None, waits_for: int) 
         when = f"{nodes} nodes are kept for it until {waits_for} gangs on them, not all with a known end, are gone"
     else:
         when = f"{nodes} nodes are kept for it from {_moment(start)} on, when {waits_for} gangs should have ended"
+        when += f" ({learned} of them by earlier runs)" if learned else ""
     return dataclasses.replace(refusal, message=_cut(f"first in line: {when}; {refusal.message}"))
 
 

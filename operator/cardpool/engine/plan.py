@@ -261,7 +261,8 @@ class _Cycle:
         self.ledger.take(gang.team, option.profile, quota.cards_of(option))
         self.reservations.append(Reservation(gang.key, tuple(dict.fromkeys(placement.nodes())), opening.start))
         self.refused.clear()
-        return explain.reserved(refusal, len(set(placement.nodes())), opening.start, opening.waits_for)
+        nodes = len(set(placement.nodes()))
+        return explain.reserved(refusal, nodes, opening.start, opening.waits_for, opening.learned)
 
     def _openings(self, gang: Gang, *, patient: bool) -> list[tuple[Option, Outlook, Opening]]:
         """When the gang could start in each profile that has no head yet; some are looked at in a cycle, not all."""

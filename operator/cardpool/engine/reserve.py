@@ -1,9 +1,9 @@
 """When a gang that does not fit now could start at the earliest, and where.
 
-Running gangs leave in the order of their declared ends. One without a declared run time is taken to run for ever, but
-for a head that has waited longer than the pool's patience they are taken to leave in the order in which they began.
-Gangs that start later never come before those that ran, so a room that is kept this way is reached: the head starts at
-the latest when the last of the gangs that it waits for has ended.
+Running gangs leave in the order of their ends, declared or learned from earlier runs. One without either, or past it,
+is taken to run for ever, but for a head that has waited longer than the pool's patience they are taken to leave in the
+order in which they began. Gangs that start later never come before those that ran, so a room that is kept this way is
+reached: the head starts at the latest when the last of the gangs that it waits for has ended.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ class Opening:
     """The future in which the gang fits, with everybody gone whom it waits for; ``start`` None = nobody knows when.
 
     ``sure`` is False while the gang is still patient: it would fit with everybody gone, and nothing is kept for it yet.
+    ``learned`` counts those it waits for whose end is only known from earlier runs.
     """
 
     future: Future
     start: float | None
     waits_for: int
     sure: bool = True
+    learned: int = 0
 
 
 def earliest(
@@ -40,7 +42,8 @@ def earliest(
     if search.fits(known):
         number = search.first(0, known)
         start = _end(order[number - 1], now) if number else now
-        return Opening(search.future, start, number)
+        learned = sum(1 for room in order[:number] if room.gang.learned)
+        return Opening(search.future, start, number, learned=learned)
     if known == len(order) or not search.fits(len(order)):
         return None
     if patient:
@@ -49,7 +52,7 @@ def earliest(
 
 
 def _end(room: Room, now: float) -> float:
-    """The declared end; one that has passed says nothing any more."""
+    """The declared or learned end; one that has passed says nothing any more."""
     ends = room.gang.ends
     return ends if ends is not None and ends > now else math.inf
 

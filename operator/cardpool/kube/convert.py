@@ -140,6 +140,8 @@ class Converter:
             spec=None if damage else spec,
             status=status or TrainingJobStatus(),
             invalid=invalid or damage,
+            owner=next((owner.name for owner in meta.owner_references or () if owner.controller), ""),
+            runtime_key=(meta.labels or {}).get(names.LABEL_RUNTIME_KEY, ""),
         )
 
     def _pool(self, obj: wire.Custom) -> PoolRecord:

@@ -25,6 +25,7 @@ class Owner(Struct):
     """One owner reference."""
 
     uid: str = ""
+    name: str = ""
     controller: bool | None = None
 
 

@@ -6,14 +6,14 @@ on a node that left. A label that somebody else owns with another value is left 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cardpool.api import common
 from cardpool.api.cardpool import CardPoolSpec, Faults, TeamUsage
 from cardpool.domain.world import NodeRecord, PoolRecord, PriorityClassRecord, World
 from cardpool.faults import cards
-from cardpool.lifecycle import tally, teams
+from cardpool.lifecycle import learning, tally, teams, times
 from cardpool.lifecycle.actions import ApplyNodeLabels, Event, Step
 from cardpool.lifecycle.conditions import Board
 from cardpool.lifecycle.membership import Member, Membership
@@ -140,6 +140,7 @@ class Findings:
     degraded: tuple[Reason, str] | None
     usage: tuple[TeamUsage, ...] = ()
     active: bool = False
+    runs: Sequence[learning.Run] = ()
 
 
 def step(pool: PoolRecord, found: Findings, now: float) -> Step | None:
@@ -160,6 +161,9 @@ def step(pool: PoolRecord, found: Findings, now: float) -> Step | None:
     }
     if teams.worth_writing(pool.status.usage, found.usage, now, active=found.active):
         update["usage"] = found.usage
+    if found.runs:
+        update["runtimes"] = learning.learned(pool.status.runtimes, found.runs)
+        update["learned_until"] = times.at(found.runs[-1].ended)
     board = Board(pool.status.conditions, pool.generation, now)
     _conditions(board, pool, found)
     status = pool.status.model_copy(update={**update, "conditions": board.result()})

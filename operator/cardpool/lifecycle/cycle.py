@@ -20,6 +20,7 @@ from cardpool.lifecycle import (
     draft,
     finishing,
     invalid,
+    learning,
     membership,
     queueing,
     reporting,
@@ -153,6 +154,7 @@ class _Cycle:
                 dead=dead,
                 blocked=cardpool.blocked(pool, self.registry, self.world.priority_classes),
                 teams=self.court.teams(pool.name, spec)[0],
+                runtimes=learning.estimates(pool.status.runtimes),
             )
 
     def _judge_jobs(self) -> None:
@@ -211,6 +213,7 @@ class _Cycle:
                 self.court.decided(one)
             self.wake = times.earliest(self.wake, answer.wake)
         self.court.remember(self.drafts.values())
+        self.wake = times.earliest(self.wake, self.court.learn(self.drafts.values()))
 
     def _decision(self) -> Decision:
         reporting.retain(self.drafts.values(), self.views)

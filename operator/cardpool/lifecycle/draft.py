@@ -41,7 +41,10 @@ QUIET_FIELDS = frozenset({"ready", "conditions", "progress"})
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A pool as its jobs see it. ``blocked`` says why no pod may be made (reason and message), else None."""
+    """A pool as its jobs see it. ``blocked`` says why no pod may be made (reason and message), else None.
+
+    ``runtimes`` are learned run times by kind of job, in seconds.
+    """
 
     name: str
     spec: CardPoolSpec
@@ -53,6 +56,7 @@ class PoolView:
     dead: Mapping[str, float]
     blocked: tuple[Reason, str] | None = None
     teams: Mapping[str, str] = field(default_factory=dict)
+    runtimes: Mapping[str, float] = field(default_factory=dict)
 
     def resources(self, node: str) -> str:
         """Under which name the node offers its cards; empty where it is no node of a pool any more."""

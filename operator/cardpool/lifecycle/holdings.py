@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from cardpool.domain.gangs import Running
 from cardpool.domain.world import PodRecord
-from cardpool.lifecycle import ranks, shapes, times
+from cardpool.lifecycle import learning, ranks, shapes, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import Attribution, Condition
 
@@ -77,7 +77,9 @@ class Holdings:
 
     def _placed(self, draft: Draft, team: str, priority: int) -> Running:
         begun = draft.marks.running
-        runtime = draft.spec.expected_runtime_seconds
+        runtime: float | None = draft.spec.expected_runtime_seconds
+        learned = learning.placed(draft) if runtime is None else None
+        runtime = learned if learned is not None else runtime
         checkpoint = draft.status.checkpoint
         started = times.epoch(begun) if begun is not None else draft.now
         place = draft.placement
@@ -92,8 +94,9 @@ class Holdings:
             mixed=shares if len(shares) > 1 else (),
             pods=pods,
             started=started,
-            checkpoint=times.epoch(checkpoint.time) if checkpoint is not None else 0.0,
+            checkpoint=times.epoch(checkpoint.time) if checkpoint is not None and checkpoint.path else 0.0,
             ends=since + runtime if runtime is not None else None,
+            learned=learned is not None,
             exclusive=shapes.topology_request(draft.spec.topology).exclusive,
         )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from cardpool.api.cardpool import CardPoolSpec, TeamUsage
 from cardpool.domain.gangs import Gang, PlanResult, Running
 from cardpool.domain.world import PoolRecord, World
-from cardpool.lifecycle import holdings, reserving, restart, teams, trainingjob, waiting
+from cardpool.lifecycle import holdings, learning, reserving, restart, teams, times, trainingjob, waiting
 from cardpool.lifecycle.draft import Draft, PoolView
 from cardpool.lifecycle.restart import Cause
 from cardpool.names import Attribution
@@ -28,6 +28,7 @@ class Record:
     holdings: holdings.Holdings = field(default_factory=holdings.Holdings)
     teams: dict[str, tuple[object, frozenset[str], object, Teams]] = field(default_factory=dict)
     waiting: dict[str, Gang] = field(default_factory=dict)
+    learner: learning.Learner = field(default_factory=learning.Learner)
 
 
 class Court:
@@ -80,6 +81,12 @@ class Court:
                 self.record.waiting[one.job.uid] = one.gang
             else:
                 self.record.waiting.pop(one.job.uid, None)
+
+    def learn(self, drafts: Iterable[Draft]) -> float | None:
+        """Take in the run times of jobs that succeeded; gives when more of them are to be written."""
+        until = {name: times.epoch(pool.status.learned_until) for name, pool in self.world.pools.items()}
+        self.record.learner.watch(drafts, until)
+        return self.record.learner.wake()
 
     def forget(self) -> None:
         """Drop what belongs to jobs that are gone."""

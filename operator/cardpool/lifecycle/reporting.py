@@ -98,6 +98,7 @@ def pool_steps(account: Account, labels: cardpool.LabelMemory) -> tuple[list[Ste
             blocked=cardpool.blocked(pool, account.registry, world.priority_classes),
             degraded=cardpool.degradation(pool, account.registry, conflicts, foreign.get(pool.name, []), clashes),
             usage=court.usage.get(pool.name, pool.status.usage),
+            runs=court.record.learner.due(pool.name, world.now),
             active=bool(court.running.get(pool.name)) or _starts(account, pool.name),
         )
         step = cardpool.step(pool, findings, world.now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cardpool.domain.gangs import Gang, Option, Refusal
-from cardpool.lifecycle import ranks, restart, shapes, times
+from cardpool.lifecycle import learning, ranks, restart, shapes, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import Attribution, Condition, Reason
 
@@ -68,7 +68,7 @@ def ask(draft: Draft, priority: int) -> None:
         asked_first=draft.job.key in draft.around.world.first,
         team=draft.team,
         queued=times.epoch(draft.job.status.queued_time),
-        runtime=float(declared) if declared is not None else None,
+        runtime=float(declared) if declared is not None else learning.asked(draft, chosen),
     )
 
 

@@ -187,3 +187,11 @@ def test_the_same_where_quota_is_what_lacks(seed: int) -> None:
     """Room for a thousand, quota for a hundred."""
     law = dataclasses.replace(RULES, teams={"t": Team("t", limits=(Limit(worlds.PROFILE, 100),))})
     assert stream(law, 1000, False, seed, team="t") <= 300.0 + 1500.0 + 20.0
+
+
+def test_a_start_by_earlier_runs_says_so() -> None:
+    """Of the two that it waits for one has declared its end."""
+    running = (holds("a/said", 4, "a", ends=NOW + 100.0), holds("a/seen", 4, "b", ends=NOW + 200.0, learned=True))
+    result = planned({"a": (4, 4), "b": (4, 4)}, head(8), running=running)
+    assert "when 2 gangs should have ended (1 of them by earlier runs)" in result.refusals[0].message
+    assert result.reservations[0].start == NOW + 200.0

@@ -328,3 +328,14 @@ def test_a_bad_quantity_is_no_record() -> None:
     obj["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "many"
     with pytest.raises(ValueError, match="cpu: 'many' is not a quantity"):
         pod_of(obj)
+
+
+def test_a_job_tells_whose_it_is_and_what_it_is_like() -> None:
+    """The name of the controlling owner alone, and the label for its kind."""
+    obj = objects.job("llm")
+    obj["metadata"]["labels"] = {names.LABEL_RUNTIME_KEY: "big"}
+    owners = [{"uid": "1", "name": "friend"}, {"uid": "2", "name": "nightly-7", "controller": True}]
+    obj["metadata"]["ownerReferences"] = owners
+    record: Any = convert.Converter().record(Kind.JOB, objects.typed(Kind.JOB, obj))
+    plain: Any = convert.Converter().record(Kind.JOB, objects.typed(Kind.JOB, objects.job("llm")))
+    assert (record.owner, record.runtime_key, plain.owner, plain.runtime_key) == ("nightly-7", "big", "", "")

@@ -1,0 +1,156 @@
+"""Run times learned from jobs that succeeded, for those that come back: how long such a job held its cards.
+
+A job is of a kind: its label ``cardpool.dev/runtime-key``, else the name of its controlling owner, else its own name,
+both without what only numbers the run; with namespace, profile and the size of its gang. What is learned is a decayed
+maximum: a longer run counts at once, a shorter one pulls it down by a quarter of the difference. It is used from the
+third run on, a tenth added.
+
+No run is learned twice: the pool's status has the moment up to which every success is in, which is written together
+with what was learned, and only whole seconds that are over count, so that none of them is cut in two. A crash before
+that writing loses at most the runs whose jobs were cleaned away meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from cardpool.api.cardpool import LearnedRuntime
+from cardpool.domain.gangs import Option
+from cardpool.domain.world import JobRecord
+from cardpool.lifecycle import ranks, times
+from cardpool.lifecycle.draft import Draft
+from cardpool.names import Condition
+
+RUNS_LEAST: Final = 3
+ENTRIES_MOST: Final = 200
+PULL: Final = 0.25
+MARGIN: Final = 1.1
+HISTORY_FULL: Final = 10
+_NUMBER: Final = re.compile(r"\d+(t\d+z?)?")  # a running number, or a part of a date
+_HASH: Final = re.compile(r"(?=[a-f]*\d)[0-9a-f]{7,64}")
+_GENERATED: Final = re.compile(r"[bcdfghjklmnpqrstvwxz2456789]{5}|(?=[a-z]*\d)[bcdfghjklmnpqrstvwxz2456789]{8,10}")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A job's whole run: seconds that its attempts ran, and the second in which it succeeded."""
+
+    uid: str
+    key: str
+    seconds: int
+    ended: int
+
+
+@dataclass(slots=True)
+class Learner:
+    """Runs that are not in their pool's status yet, by pool and UID; a restart finds those whose jobs are there."""
+
+    waiting: dict[str, dict[str, Run]] = field(default_factory=dict)
+
+    def watch(self, drafts: Iterable[Draft], until: Mapping[str, float]) -> None:
+        """Take in the runs that ended; ``until`` is per pool the moment up to which all are learned."""
+        for pool, runs in self.waiting.items():
+            for uid in [uid for uid, run in runs.items() if run.ended <= until.get(pool, math.inf)]:
+                del runs[uid]
+        for one in drafts:
+            if one.status.completion_time is None or one.spec.pool not in until:
+                continue
+            if times.epoch(one.status.completion_time) < int(until[one.spec.pool]) + 1:
+                continue
+            run = run_of(one)
+            if run is not None:
+                self.waiting.setdefault(one.spec.pool, {})[run.uid] = run
+
+    def due(self, pool: str, now: float) -> list[Run]:
+        """The pool's runs of seconds that are over, in the order in which they ended."""
+        runs = self.waiting.get(pool, {}).values()
+        return sorted((run for run in runs if run.ended < int(now)), key=lambda run: (run.ended, run.uid))
+
+    def wake(self) -> float | None:
+        """When the next second is over in which something ended; None where nothing waits."""
+        ends = [run.ended + 1.0 for runs in self.waiting.values() for run in runs.values()]
+        return min(ends, default=None)
+
+
+@lru_cache(maxsize=65_536)
+def stem(name: str) -> str:
+    """The name without the parts at its end that number a run: digits, dates, hashes, generated letters."""
+    parts = name.split("-")
+    while len(parts) > 1 and any(form.fullmatch(parts[-1]) for form in (_NUMBER, _HASH, _GENERATED)):
+        parts.pop()
+    return "-".join(parts)
+
+
+def key_of(job: JobRecord, profile: str, cards: int) -> str:
+    """What a job is of, running on so many cards of a profile; sizes count in powers of two."""
+    family = job.runtime_key or stem(job.owner or job.name)
+    size = 1 << max(0, cards - 1).bit_length()
+    return f"{job.namespace}/{family}/{profile}/{size}"[:253]
+
+
+def run_of(draft: Draft) -> Run | None:
+    """The run of a job that succeeded; None where not all of it is known: a suspension, too many attempts."""
+    status, place = draft.status, draft.placement
+    begun = draft.marks.running or draft.marks.placed
+    known = status.execution_attempt == status.attempt and len(status.history) < HISTORY_FULL
+    if not (draft.board.holds(Condition.SUCCEEDED) and known) or place is None or begun is None:
+        return None
+    ended = times.epoch(status.completion_time)
+    spans = [(times.epoch(item.start_time), times.epoch(item.end_time)) for item in status.history if item.start_time]
+    spans.append((times.epoch(begun), ended))
+    seconds = math.ceil(sum(max(0.0, end - start) for start, end in spans))
+    return Run(draft.job.uid, key_of(draft.job, draft.profile, _cards(draft)), seconds, int(ended))
+
+
+def _cards(draft: Draft) -> int:
+    """Cards of the present placement."""
+    each = {group.name: ranks.cards_per_pod(group, draft.profile) for group in draft.spec.groups}
+    place = draft.placement
+    return sum(each[item.group] * len(item.nodes) for item in place.segments) if place is not None else 0
+
+
+def learned(entries: Iterable[LearnedRuntime], runs: Iterable[Run]) -> tuple[LearnedRuntime, ...]:
+    """The entries after these runs; of too many those go that no run came to for longest."""
+    known = {item.key: item for item in entries}
+    for run in runs:
+        old = known.get(run.key)
+        seconds, count = run.seconds, 1
+        if old is not None:
+            count = min(old.count + 1, 1_000_000)
+            seconds = max(seconds, old.seconds - int((old.seconds - seconds) * PULL))
+        known[run.key] = LearnedRuntime(key=run.key, seconds=seconds, count=count, time=times.at(run.ended))
+    newest = sorted(known.values(), key=lambda item: (-times.epoch(item.time), item.key))[:ENTRIES_MOST]
+    return tuple(sorted(newest, key=lambda item: item.key))
+
+
+def estimates(entries: Iterable[LearnedRuntime]) -> dict[str, float]:
+    """How long a job of each kind is taken to run, in seconds: of those kinds that have run often enough."""
+    return {item.key: math.ceil(item.seconds * MARGIN) for item in entries if item.count >= RUNS_LEAST}
+
+
+def placed(draft: Draft) -> float | None:
+    """How long the running gang is taken to run in all; None where nobody knows."""
+    pool = draft.around.pool
+    if pool is None or not pool.runtimes:
+        return None
+    return pool.runtimes.get(key_of(draft.job, draft.profile, _cards(draft)))
+
+
+def asked(draft: Draft, options: Iterable[Option]) -> float | None:
+    """How long the waiting gang is taken to run wherever it starts; None where nobody knows of one of its options."""
+    pool = draft.around.pool
+    if pool is None or not pool.runtimes:
+        return None
+    found = []
+    for option in options:
+        cards = sum(group.replicas * group.cards_per_pod for group in option.groups)
+        seconds = pool.runtimes.get(key_of(draft.job, option.profile, cards))
+        if seconds is None:
+            return None
+        found.append(seconds)
+    return max(found, default=None)

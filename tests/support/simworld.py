@@ -163,8 +163,8 @@ class SimCluster:
         nodes: dict[str, list[PodRecord]] = defaultdict(list)
         for pod in self.pod.values():
             owners[pod.owner].append(pod)
-            if pod.node:
-                nodes[pod.node].append(pod)
+            if pod.holds:
+                nodes[pod.holds].append(pod)
         return World(
             now=self.now,
             nodes=dict(self.node),

@@ -63,7 +63,8 @@ class PodRecord:
     """A Pod. ``requests`` are its effective requests (canonical integers, cards included); terminal pods hold nothing.
 
     ``owner`` is the UID of the controlling owner, empty where there is none. ``disruption`` is the reason of a true
-    DisruptionTarget condition. ``scheduling`` is kube-scheduler's message while it refuses the pod.
+    DisruptionTarget condition. ``scheduling`` is kube-scheduler's message while it refuses the pod. ``nominated`` is
+    the node on which it keeps room for a foreign pod that is not bound yet.
     """
 
     namespace: str
@@ -87,11 +88,17 @@ class PodRecord:
     exits: tuple[Exit, ...] = ()
     devices: tuple[DeviceHealth, ...] = ()
     waiting: str = ""
+    nominated: str = ""
 
     @property
     def key(self) -> str:
         """``namespace/name``."""
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def holds(self) -> str:
+        """The node whose room the pod has, or is to have; empty where nobody knows."""
+        return self.node or self.nominated
 
     @property
     def finished(self) -> bool:

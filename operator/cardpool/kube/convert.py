@@ -266,7 +266,14 @@ def pod(obj: wire.Pod, requests: Mapping[str, int]) -> PodRecord:
         exits=_exits(inits, statuses, None if is_resolver else MESSAGE_TAIL),
         devices=_devices([*inits, *statuses]),
         waiting=_waiting([*inits, *statuses]),
+        nominated=_nominated(obj),
     )
+
+
+def _nominated(obj: wire.Pod) -> str:
+    """Where kube-scheduler keeps room for a foreign pod; that of our own is promised by their placement."""
+    ours = names.LABEL_JOB in (obj.metadata.labels or {})
+    return "" if ours or obj.spec.node_name else intern(obj.status.nominated_node_name or "")
 
 
 def priority_class(obj: wire.PriorityClass) -> PriorityClassRecord:

@@ -284,10 +284,10 @@ class Mirror:
     def _reindex(self, old: Any, new: Any) -> None:
         if isinstance(old, PodRecord):
             self._by_owner.drop(old.owner, old)
-            self._by_node.drop(old.node, old)
+            self._by_node.drop(old.holds, old)
         if isinstance(new, PodRecord):
             self._by_owner.put(new.owner, new)
-            self._by_node.put(new.node, new)
+            self._by_node.put(new.holds, new)
 
     def _selected(self, record: Any) -> bool:
         """Whether the reflector's own selection would show the object: settled jobs are nobody's business any more."""

@@ -185,6 +185,7 @@ class PodStatus(Struct):
     reason: str | None = None
     message: str | None = None
     start_time: datetime | None = None
+    nominated_node_name: str | None = None
     conditions: list[Condition] | None = None
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None

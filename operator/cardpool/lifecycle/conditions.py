@@ -58,6 +58,10 @@ class Board:
         """True where the condition is set and True."""
         return holds(self._items.values(), kind)
 
+    def outdated(self, kind: Type) -> bool:
+        """True where the condition was judged on another generation."""
+        return kind in self._items and self._items[kind].observed_generation != self._generation
+
     def reason(self, kind: Type) -> str:
         """The reason that stands, empty where the condition was never set."""
         return self._items[kind].reason if kind in self._items else ""

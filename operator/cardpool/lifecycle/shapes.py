@@ -114,21 +114,6 @@ def levels_named(spec: TrainingJobSpec) -> frozenset[str]:
     return frozenset(found - {""})
 
 
-def unmodelled(spec: TrainingJobSpec) -> tuple[str, ...]:
-    """Demands of the templates that kube-scheduler weighs and the planner does not."""
-    found: set[str] = set()
-    for group in spec.groups:
-        pod = group.template.get("spec", {})
-        affinity = pod.get("affinity", {})
-        if affinity.get("podAffinity") or affinity.get("podAntiAffinity"):
-            found.add("inter-pod affinity")
-        if pod.get("topologySpreadConstraints"):
-            found.add("topology spread")
-        if pod.get("resourceClaims"):
-            found.add("resource claims")
-    return tuple(sorted(found))
-
-
 def _toleration(item: Mapping[str, Any]) -> Toleration:
     return Toleration(
         key=item.get("key", ""),

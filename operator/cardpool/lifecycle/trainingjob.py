@@ -10,7 +10,18 @@ from cardpool.api.cardpool import DeadNodeAction
 from cardpool.api.jobstatus import PlacementState
 from cardpool.api.trainingjob import Fencing, Mixing, StallAction, SubHealth, TrainingJobSpec
 from cardpool.domain.world import PodRecord
-from cardpool.lifecycle import finishing, membership, reserving, restart, running, shapes, starting, times, waiting
+from cardpool.lifecycle import (
+    finishing,
+    membership,
+    reserving,
+    restart,
+    running,
+    shapes,
+    starting,
+    times,
+    unmodelled,
+    waiting,
+)
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import NODE_LEVEL, Condition, Reason
 
@@ -72,7 +83,7 @@ def _accepted(draft: Draft) -> bool:
     board = draft.board
     problem = _problem(draft)
     if problem is None:
-        if not board.holds(Condition.ACCEPTED):
+        if not board.holds(Condition.ACCEPTED) or board.outdated(Condition.ACCEPTED):
             board.put(Condition.ACCEPTED, True, Reason.ACCEPTED, _notes(draft))
             board.put(Condition.RECONCILING, False, Reason.ACCEPTED, "")
             if board.reason(Condition.STALLED) in _SPEC_REASONS:
@@ -148,7 +159,7 @@ def _template_problem(draft: Draft) -> tuple[Reason, str] | None:
 
 
 def _notes(draft: Draft) -> str:
-    beyond, idle = shapes.unmodelled(draft.spec), _without_effect(draft.spec)
+    beyond, idle = unmodelled.demands(draft.spec), _without_effect(draft.spec)
     notes = []
     if beyond:
         notes.append(f"the planner does not model {', '.join(beyond)}: kube-scheduler may refuse what it plans")

@@ -132,6 +132,8 @@ class Reader:
         self._uids.add(meta.uid)
         if kind in _AGED and meta.creation_timestamp is None:
             meta.creation_timestamp = datetime.fromtimestamp(self._now + _STEP * len(self._seen), UTC)
+        if isinstance(obj, wire.Pod):
+            _default_requests(obj.spec)
         if isinstance(obj, wire.Node):
             status = obj.status
             status.allocatable = status.allocatable or status.capacity
@@ -172,6 +174,13 @@ class Reader:
             case convert.ConfigMapRecord():
                 if names.LABEL_VENDORS in (obj.metadata.labels or {}):
                     inputs.vendors |= {f"configmap/{key}/{file}": text for file, text in record.data.items()}
+
+
+def _default_requests(spec: wire.PodSpec) -> None:
+    """A limit without a request is the request, as the API server would have it."""
+    for one in (spec, *spec.containers, *(spec.init_containers or ())):
+        if one.resources is not None and one.resources.limits:
+            one.resources.requests = {**one.resources.limits, **(one.resources.requests or {})}
 
 
 def _ended(job: JobRecord, now: float) -> JobRecord:

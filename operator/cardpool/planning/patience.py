@@ -61,8 +61,8 @@ def indexed(world: World) -> World:
     for _, pod in sorted(world.pods.items()):
         if pod.owner:
             by_owner.setdefault(pod.owner, []).append(pod)
-        if pod.node:
-            by_node.setdefault(pod.node, []).append(pod)
+        if pod.holds:
+            by_node.setdefault(pod.holds, []).append(pod)
     return replace(
         world,
         pods_by_owner={uid: tuple(pods) for uid, pods in by_owner.items()},

@@ -339,3 +339,16 @@ def test_a_job_tells_whose_it_is_and_what_it_is_like() -> None:
     record: Any = convert.Converter().record(Kind.JOB, objects.typed(Kind.JOB, obj))
     plain: Any = convert.Converter().record(Kind.JOB, objects.typed(Kind.JOB, objects.job("llm")))
     assert (record.owner, record.runtime_key, plain.owner, plain.runtime_key) == ("nightly-7", "big", "", "")
+
+
+@pytest.mark.parametrize(
+    ("node", "labels", "expected"),
+    [("", {}, "n1"), ("n2", {}, ""), ("", {"cardpool.dev/job": "a"}, "")],
+    ids=["a foreign pod", "bound", "ours: its placement has the promise"],
+)
+def test_room_that_is_kept_for_a_pod(node: str, labels: dict[str, str], expected: str) -> None:
+    """A nominated foreign pod is to have its node; once bound it is there."""
+    raw = objects.pod("a", on=node, phase="Pending", nominatedNodeName="n1")
+    raw["metadata"]["labels"] = labels
+    record = pod_of(raw)
+    assert (expected, node or expected) == (record.nominated, record.holds)

@@ -210,6 +210,10 @@ def test_indexes_follow_the_pods() -> None:
     assert {name: [pod.name for pod in pods] for name, pods in world.pods_by_node.items()} == {"n1": ["a"], "n2": ["b"]}
     play(mirror, ("DELETED", objects.pod("a", 4)))
     assert list(mirror.freeze(0.0).pods_by_node) == ["n2"]
+    play(mirror, ("ADDED", objects.pod("c", 5, phase="Pending", nominatedNodeName="n3")))
+    assert [pod.name for pod in mirror.freeze(0.0).pods_by_node["n3"]] == ["c"]
+    play(mirror, ("MODIFIED", objects.pod("c", 6, on="n4")))
+    assert list(mirror.freeze(0.0).pods_by_node) == ["n2", "n4"]
 
 
 def test_overlay_of_a_deletion_marks_the_pod() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cardpool.api.trainingjob import Group, TrainingJobSpec
+from cardpool.api.trainingjob import Group
 from cardpool.domain.gangs import Requirement
 from cardpool.lifecycle import shapes
 
@@ -47,11 +47,3 @@ def test_variant_lies_over_the_template() -> None:
     assert (shape.replicas, shape.requests) == (4, {"cpu": 2000})
     assert [item.key for item in shape.tolerations] == ["npu", "cardpool.dev/pool"]
     assert shapes.pod_spec(one, "k100")["containers"][0]["image"] == "a"
-
-
-def test_what_the_planner_does_not_model_is_named() -> None:
-    """Inter-pod affinity, topology spread and resource claims."""
-    job_group = group({"topologySpreadConstraints": [{}], "affinity": {"podAffinity": {"x": 1}}})
-    spec = TrainingJobSpec(pool="main", groups=(job_group,))
-
-    assert shapes.unmodelled(spec) == ("inter-pod affinity", "topology spread")

@@ -76,20 +76,24 @@ class Layout:
 class Tolerance:
     """Per node the first taint that stops a pod: ``code[n]`` indexes ``texts``, 0 where none does."""
 
-    code: NDArray[np.int16]
+    code: NDArray[np.int32]
     texts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Memo:
-    """What has been computed from labels and taints alone; a cache that never changes an answer.
+    """What has been computed already; a cache that never changes an answer.
 
-    ``rooms`` has, by the identity of a running gang's pods, those pods and what they were found to hold of a profile.
+    ``chosen`` depends on labels alone, ``tolerated`` on taints. ``rooms`` has, by the identity of a running gang's
+    pods, those pods and what they were found to hold of a profile. ``grounds`` has each profile's nodes at the start of
+    a cycle, ``cards`` each profile's capacity: both belong to one inventory.
     """
 
     chosen: dict[NodeFilter, NDArray[np.bool_]] = field(default_factory=dict)
     tolerated: dict[tuple[Toleration, ...], Tolerance] = field(default_factory=dict)
     rooms: dict[tuple[int, int], tuple[object, object]] = field(default_factory=dict)
+    grounds: dict[int, object] = field(default_factory=dict)
+    cards: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,13 +105,15 @@ class Inventory:
     ``domain_names[p][l]`` gives the path of each id. ``supernode[n]`` indexes ``supernodes`` (-1 = none).
     ``debt[n]`` is what a node lacks of each resource for the pods that it has already, where it lost some: freed room
     pays it first. ``spare[n]`` marks nodes withheld from new gangs, ``busy[n]`` nodes with a card in use.
-    ``layouts[p]`` is the path order of profile p. ``fabrics`` is None where no profile says anything of fabrics.
+    ``tainted[n]`` indexes ``taint_sets``. ``layouts[p]`` is the path order of profile p. In the arrays of amounts each
+    column lies in one piece. ``fabrics`` is None where no profile says anything of fabrics.
     """
 
     names: tuple[str, ...]
     index: Mapping[str, int]
     labels: tuple[Mapping[str, str], ...]
-    taints: tuple[tuple[Taint, ...], ...]
+    taint_sets: tuple[tuple[Taint, ...], ...]
+    tainted: NDArray[np.int32]
     resources: tuple[str, ...]
     capacity: NDArray[np.int64]
     free: NDArray[np.int64]

@@ -5,6 +5,8 @@ Everything that is taken from the ground can be given back by ``undo``, so a fai
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,25 +36,30 @@ class Attempt:
             levels = demand.labelled(self.tree, gang.topology, shape.topology)
             fitted = fit.fit(ground, gang, shape, levels, avoid=avoid)
             self.fits.append(fitted)
-            self.open.append(_open(ground, fitted))
+            self.open.append(fitted.open)
         self.ranks = [np.full(shape.replicas, -1, np.int64) for shape in option.groups]
 
     def slots(self, group: int) -> NDArray[np.int64]:
-        """Pods of a group that each position takes now."""
-        need = self.fits[group].need
-        if need is None:
-            return np.zeros(self.ground.size, np.int64)
-        slots = fit.room(self.ground, need)
-        slots[~self.open[group]] = 0
-        return slots
+        """Pods of a group that each position takes now; shared, not to be written to."""
+        return fit.slots(self.ground, self.fits[group])
+
+    def capacities(self, group: int, wants: Demand, scope: Mask | None = None) -> pyramid.Capacities:
+        """What each domain holds of a group under these demands, inside a scope."""
+        return pyramid.capacities(self.ground, *self._base(group, wants, scope))
 
     def pyramid(self, group: int, wants: Demand, scope: Mask | None = None) -> pyramid.Pyramid:
-        """Capacities for a group under these demands, inside a scope."""
-        slots = self.slots(group)
-        if scope is not None:
-            slots[~scope] = 0
+        """The same with what chooses between domains."""
+        slots, grains, key = self._base(group, wants, scope)
+        return pyramid.build(self.ground, slots, grains, self.option.groups[group].cards_per_pod, key)
+
+    def _base(
+        self, group: int, wants: Demand, scope: Mask | None
+    ) -> tuple[NDArray[np.int64], tuple[int, ...], Hashable | None]:
+        """Slots, the multiple of pods at each level, and the key that such slots are known by."""
         grains = wants.grains(len(self.ground.layout.starts))
-        return pyramid.build(self.ground, slots, grains, self.option.groups[group].cards_per_pod)
+        if scope is None:
+            return self.slots(group), grains, self.fits[group].key
+        return self.slots(group) * scope, grains, None
 
     def pack(self, group: int, pods: int, wants: Demand, scope: Mask | None = None) -> NDArray[np.intp] | None:
         """Positions for some pods of a group, in path order and taken; None where they do not fit."""
@@ -65,8 +72,9 @@ class Attempt:
         need = self.fits[group].need
         if counts is None or need is None:
             return None
-        self.ground.take(counts, need)
-        return np.repeat(np.arange(self.ground.size), counts)
+        at = np.flatnonzero(counts)
+        self.ground.take_at(at, counts, need)
+        return np.repeat(at, counts[at])
 
     def placed(self) -> NDArray[np.int64]:
         """The positions that the gang holds so far."""
@@ -90,10 +98,3 @@ class Attempt:
         self.ground.restore(marks[0])
         for ranks, before in zip(self.ranks, marks[1], strict=True):
             ranks[:] = before
-
-
-def _open(ground: Ground, fitted: Fit) -> Mask:
-    mask = np.ones(ground.size, np.bool_)
-    for _, closed in fitted.exclusions:
-        mask &= ~closed
-    return mask

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from cardpool.domain.gangs import Taint
 from cardpool.domain.inventory import CARDS, PODS, Cause, Inventory, Memo
 from cardpool.domain.topology import Tree
 from cardpool.engine import domains, fabrics
+from cardpool.engine.ground import Ground
 
 CARDS_NAME = "cards"
 PODS_NAME = "pods"
@@ -66,12 +68,14 @@ def build_inventory(rows: Iterable[NodeRow], profiles: tuple[str, ...], trees: t
     place = {name: position for position, name in enumerate(supernodes)}
     resources = _resources(ordered)
     capacity, free, debt = _amounts(ordered, resources)
+    sets, tainted = _taints([row.taints for row in ordered])
     parts = [domains.lay_out(tree, np.flatnonzero(profile == p), names, labels) for p, tree in enumerate(trees)]
     return Inventory(
         names=names,
         index=index,
         labels=labels,
-        taints=tuple(row.taints for row in ordered),
+        taint_sets=sets,
+        tainted=tainted,
         resources=resources,
         capacity=capacity,
         free=free,
@@ -107,31 +111,62 @@ def update_rows(inventory: Inventory, rows: Sequence[NodeRow]) -> Inventory | No
         return None
     if any(not known.issuperset(row.capacity) for row in rows):
         return None
-    capacity, free, debt = inventory.capacity.copy(), inventory.free.copy(), inventory.debt.copy()
-    cause, spare, busy = inventory.cause.copy(), inventory.spare.copy(), inventory.busy.copy()
     at = np.array(where, np.intp)
-    capacity[at], free[at], debt[at] = _amounts(rows, inventory.resources)
-    cause[at] = [_cause(inventory, position, row) for position, row in zip(where, rows, strict=True)]
-    spare[at] = [row.spare for row in rows]
-    busy[at] = [row.used_cards > 0 for row in rows]
-    taints, memo = inventory.taints, inventory.memo
-    if any(taints[position] != row.taints for position, row in zip(where, rows, strict=True)):
-        changed = list(taints)
-        for position, row in zip(where, rows, strict=True):
-            changed[position] = row.taints
-        taints, memo = tuple(changed), Memo(chosen=memo.chosen)
-    return dataclasses.replace(
+    capacity, free, debt = _amounts(rows, inventory.resources)
+    cause = np.array([_cause(inventory, position, row) for position, row in zip(where, rows, strict=True)], np.int8)
+    sets, tainted = _retainted(inventory, at, rows)
+    old = inventory.memo
+    memo = Memo(chosen=old.chosen, rooms=old.rooms)
+    if tainted is inventory.tainted:
+        memo.tolerated.update(old.tolerated)
+    found = dataclasses.replace(
         inventory,
-        capacity=capacity,
-        free=free,
-        debt=debt,
-        cause=cause,
-        spare=spare,
-        busy=busy,
-        taints=taints,
+        capacity=_patched(inventory.capacity, at, capacity),
+        free=_patched(inventory.free, at, free),
+        debt=_patched(inventory.debt, at, debt),
+        cause=_patched(inventory.cause, at, cause),
+        spare=_patched(inventory.spare, at, np.array([row.spare for row in rows], np.bool_)),
+        busy=_patched(inventory.busy, at, np.array([row.used_cards > 0 for row in rows], np.bool_)),
+        taint_sets=sets,
+        tainted=tainted,
         memo=memo,
         fabrics=fabrics.updated(inventory.fabrics, where, changed_fabrics),
     )
+    if found.capacity is inventory.capacity:
+        memo.cards.update(old.cards)
+    for profile, ground in old.grounds.items():
+        if isinstance(ground, Ground):
+            memo.grounds[profile] = ground.renewed(found, where)
+    return found
+
+
+def _patched(values: NDArray[Any], at: NDArray[np.intp], fresh: NDArray[Any]) -> NDArray[Any]:
+    """The values with these rows replaced; the very same array where nothing differs."""
+    if np.array_equal(values[at], fresh):
+        return values
+    changed = values.copy(order="K")
+    changed[at] = fresh
+    return changed
+
+
+def _taints(taints: Sequence[tuple[Taint, ...]]) -> tuple[tuple[tuple[Taint, ...], ...], NDArray[np.int32]]:
+    """The different sets of taints, the empty one first, and which of them each node has."""
+    number: dict[tuple[Taint, ...], int] = {(): 0}
+    codes = np.fromiter((number.setdefault(held, len(number)) for held in taints), np.int32, len(taints))
+    return tuple(number), codes
+
+
+def _retainted(
+    inventory: Inventory, at: NDArray[np.intp], rows: Sequence[NodeRow]
+) -> tuple[tuple[tuple[Taint, ...], ...], NDArray[np.int32]]:
+    """The sets of taints after these rows were replaced, those that nobody has any more left out."""
+    sets, tainted = inventory.taint_sets, inventory.tainted
+    if all(sets[tainted[position]] == row.taints for position, row in zip(at.tolist(), rows, strict=True)):
+        return sets, tainted
+    held = [sets[code] for code in tainted.tolist()]
+    for position, row in zip(at.tolist(), rows, strict=True):
+        held[position] = row.taints
+    return _taints(held)
 
 
 def _resources(rows: Sequence[NodeRow]) -> tuple[str, ...]:
@@ -145,7 +180,7 @@ def _resources(rows: Sequence[NodeRow]) -> tuple[str, ...]:
 def _amounts(rows: Sequence[NodeRow], resources: tuple[str, ...]) -> tuple[Ints, Ints, Ints]:
     """Capacity, free amounts and what is over-used, one row per node."""
     size = len(rows)
-    capacity = np.zeros((size, len(resources)), np.int64)
+    capacity = np.zeros((size, len(resources)), np.int64, order="F")
     free = np.zeros_like(capacity)
     capacity[:, CARDS] = np.fromiter((row.cards_total for row in rows), np.int64, size)
     free[:, CARDS] = np.fromiter((row.cards_usable - row.used_cards for row in rows), np.int64, size)

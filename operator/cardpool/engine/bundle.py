@@ -51,7 +51,7 @@ def _fill(attempt: Attempt, whole: Bundle, scope: Mask | None) -> int:
     found = 0
     for run in whole.runs():
         wants = Demand(required=run.demand.required)
-        pods = min(run.pods, pack.best(attempt.pyramid(run.group, wants, scope), wants.required)[0])
+        pods = min(run.pods, pack.best(attempt.capacities(run.group, wants, scope), wants.required)[0])
         if pods and attempt.pack(run.group, pods, wants, scope) is not None:
             found += pods
     attempt.undo(marks)
@@ -137,10 +137,7 @@ def _homes(attempt: Attempt, bundle: Bundle, scope: Mask | None) -> Iterator[Mas
     pods: dict[int, int] = {}
     for run in bundle.runs():
         pods[run.group] = pods.get(run.group, 0) + run.pods
-    slots = {group: attempt.slots(group) for group in pods}
-    for values in slots.values():
-        if scope is not None:
-            values[~scope] = 0
+    slots = {group: attempt.slots(group) if scope is None else attempt.slots(group) * scope for group in pods}
     cards = sum(number * attempt.option.groups[group].cards_per_pod for group, number in pods.items())
     for level in range(len(layout.starts) - 1, max(bundle.required, 0) - 1, -1):
         found = _candidates(attempt, level, slots, pods, cards)

@@ -290,12 +290,12 @@ def _landings(gone: Sequence[Mover]) -> Iterator[Sequence[Mover]]:
 
 def _seat(ahead: Future, gang: Gang, option: Option, scope: Mask | None) -> Placement | None:
     """The gang's place inside the scope, taken."""
-    before = ahead.ground.free.copy()
+    mark = ahead.ground.snapshot()
     attempt = Attempt(ahead.ground, gang, option)
     if not bundle.settle(attempt, Prober(ahead, gang, option).whole, scope):
         return None
     answer = place.placement(attempt)
-    ahead.raw -= before - ahead.ground.free
+    ahead.note(mark)
     if gang.topology.exclusive:
         level = ahead.ground.inventory.trees[ahead.ground.profile].names().index(gang.topology.exclusive)
         ahead.shut(ahead.ground.around(level, future.positions(ahead.ground, answer)))
@@ -312,13 +312,16 @@ def _put(trial: Future, present: Future, mover: Mover, closed: Mask | None) -> P
     option = mover.gang.options[0]
     for how in (place.keep, place.place):
         ground = trial.ground.copy()
-        ground.free = room.copy()
+        ground.put(np.arange(ground.size), room)
+        mark = ground.snapshot()
         answer = how(ground, mover.gang, option)
         if isinstance(answer, Placement):
-            taken = room - ground.free
-            trial.take(taken)
-            taken[mover.room.at] = np.maximum(taken[mover.room.at] - mover.room.seats.amounts, 0)
-            present.take(taken)
+            taken = ground.taken(mark)
+            trial.take(taken.at, taken.amounts, taken.fabrics)
+            beyond = np.zeros_like(room)
+            beyond[taken.at] = taken.amounts
+            beyond[mover.room.at] = np.maximum(beyond[mover.room.at] - mover.room.seats.amounts, 0)
+            present.take(taken.at, beyond[taken.at])
             return answer
     return None
 

@@ -17,7 +17,7 @@ from cardpool.engine.attempt import Attempt
 from cardpool.engine.demand import Demand
 from cardpool.engine.ground import Ground
 from cardpool.engine.parts import Bundle, Part, Run
-from cardpool.engine.pyramid import Pyramid
+from cardpool.engine.pyramid import Capacities
 from cardpool.names import Reason
 
 MESSAGE_MAX: Final = 900
@@ -107,7 +107,7 @@ def unfit(attempt: Attempt, whole: Part) -> Refusal:
     option = attempt.option
     shape, group = _blocking(attempt, whole)
     wants = demand.resolve(attempt.tree, attempt.gang.topology, shape.topology)
-    built = attempt.pyramid(group, wants)
+    built = attempt.capacities(group, wants)
     excluded = fit.causes(attempt.ground, attempt.fits[group], shape)
     most, domain = pack.best(built, wants.required)
     if isinstance(whole, Bundle):
@@ -128,7 +128,7 @@ def _blocking(attempt: Attempt, whole: Part) -> tuple[GroupShape, int]:
         for number, shape in enumerate(groups):
             wants = demand.resolve(attempt.tree, attempt.gang.topology, shape.topology)
             own = dataclasses.replace(wants, blocks=())
-            if pack.best(attempt.pyramid(number, own), own.required)[0] < shape.replicas:
+            if pack.best(attempt.capacities(number, own), own.required)[0] < shape.replicas:
                 return shape, number
     number = max(range(len(groups)), key=lambda at: (groups[at].replicas * max(groups[at].cards_per_pod, 1), -at))
     return groups[number], number
@@ -152,7 +152,7 @@ def _would_fit(attempt: Attempt, gang: Gang, option: Option, *, avoid: bool) -> 
     other = Attempt(attempt.ground, gang, option, avoid=avoid)
     whole = parts.cut(attempt.tree, gang.topology, option.groups)
     if isinstance(whole, Run):
-        built = other.pyramid(whole.group, whole.demand)
+        built = other.capacities(whole.group, whole.demand)
         return pack.best(built, whole.demand.required)[0] >= whole.pods
     marks = other.marks()
     fits = bundle.settle(other, whole)
@@ -171,7 +171,7 @@ def _where(ground: Ground, level: int, domain: int) -> str:
     return f" at best, in {inventory.trees[ground.profile].names()[level]} {name}"
 
 
-def _blocks(attempt: Attempt, wants: Demand, built: Pyramid, shape: GroupShape, domain: int) -> list[str]:
+def _blocks(attempt: Attempt, wants: Demand, built: Capacities, shape: GroupShape, domain: int) -> list[str]:
     """How many whole blocks fit, the larger first; in the best domain of the required level where there is one."""
     names = attempt.tree.names()
     children = attempt.ground.layout.children

@@ -107,25 +107,26 @@ class Fabrics:
         """As it was; a snapshot serves any number of times."""
         self.free[:], self.doubt[:] = state
 
-    def slots(self, cards: int) -> Ints:
-        """How many pods of so many cards each node surely holds, wherever the doubtful cards are."""
-        return self._slots(cards, np.maximum(self.doubt, 0))
+    def slots(self, cards: int, at: NDArray[np.intp] | None = None) -> Ints:
+        """How many pods of so many cards each node (at some positions) surely holds, wherever doubtful cards are."""
+        free, doubt = (self.free, self.doubt) if at is None else (self.free[at], self.doubt[at])
+        return self._slots(cards, free, np.maximum(doubt, 0))
 
     def split(self, cards: int) -> NDArray[np.bool_]:
         """Nodes that hold no pod of so many cards even if every doubtful card were free."""
-        return np.equal(self._slots(cards, np.zeros_like(self.doubt)), 0)
+        return np.equal(self._slots(cards, self.free, np.zeros_like(self.doubt)), 0)
 
-    def _slots(self, cards: int, doubt: Ints) -> Ints:
+    def _slots(self, cards: int, free: Ints, doubt: Ints) -> Ints:
         if cards % self.unit:
-            return np.full(len(self.free), _ANY, np.int64)
+            return np.full(len(free), _ANY, np.int64)
         whole, rest = divmod(cards, self.size)
         if not whole:
-            return _count(self.free, cards, doubt, self.unit)
-        full = self.free == self.size
+            return _count(free, cards, doubt, self.unit)
+        full = free == self.size
         fabrics = np.maximum(full.sum(axis=1) - -(-doubt // self.unit), 0)
         if not rest:
             return np.asarray(fabrics // whole)
-        beside = _count(np.where(full, 0, self.free), rest, doubt, self.unit)
+        beside = _count(np.where(full, 0, free), rest, doubt, self.unit)
         each = self.size // rest
         least: Ints = np.minimum(fabrics // whole, (beside + fabrics * each) // (1 + whole * each))
         return least

@@ -6,7 +6,7 @@ resource. Every node has at most one cause, so the counts of a message add up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ from cardpool.domain.gangs import Gang, GroupShape
 from cardpool.domain.inventory import CARDS, Cause
 from cardpool.engine import fabrics, matching
 from cardpool.engine.ground import Ground
+from cardpool.engine.shelf import Positions
 
 SPARE: Final = "kept as spare"
 SELECTOR: Final = "not matching node selector or affinity"
@@ -24,69 +25,127 @@ AVOIDED: Final = "avoided"
 ALONE: Final = "in a domain that another job has for itself"
 SHARED: Final = "in a domain with other jobs"
 
-Exclusion = tuple[str, NDArray[np.bool_]]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Exclusion = tuple[str, Mask]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gate:
+    """Who is excluded for what (an earlier cause wins), the open positions, and the excluded ones by cause."""
+
+    exclusions: tuple[Exclusion, ...]
+    open: Mask
+    counts: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """Pods of a shape per position, and what excluded nodes (an earlier cause wins)."""
+    """What one pod needs (None: something that no node has) and which positions are open to it.
 
-    slots: NDArray[np.int64]
-    need: NDArray[np.int64] | None
-    exclusions: tuple[Exclusion, ...]
+    Fits with the same ``key`` on one ground have the same slots; None where other gangs' places had a say.
+    """
+
+    need: Ints | None
+    gate: Gate
+    key: Hashable | None
+
+    @property
+    def open(self) -> Mask:
+        """Positions that nothing excludes."""
+        return self.gate.open
+
+    @property
+    def exclusions(self) -> tuple[Exclusion, ...]:
+        """Who is excluded for what."""
+        return self.gate.exclusions
 
 
 def fit(ground: Ground, gang: Gang, shape: GroupShape, levels: Sequence[int], *, avoid: bool = True) -> Fit:
-    """The slots for one group of a gang; ``levels`` need their label; ``avoid`` honours the gang's exclusions."""
-    exclusions = tuple(_exclusions(ground, gang, shape, levels, avoid=avoid))
+    """What bounds one group of a gang; ``levels`` need their label; ``avoid`` honours the gang's exclusions."""
     need = ground.demand(shape)
+    excluded = tuple(sorted(gang.excluded.items())) if avoid and gang.excluded else ()
+    rule = shape.tolerations, shape.nodes, tuple(levels), gang.repair, excluded
+
+    def first() -> list[Exclusion]:
+        return _first(ground, shape, excluded, repair=gang.repair)
+
+    others = _others(ground, gang) if ground.tracked else []
+    if others:
+        return Fit(need, _gate(ground, [*first(), *others, *_unlabelled(ground, levels)]), None)
+    gate = ground.rule(rule, lambda: _gate(ground, [*first(), *_unlabelled(ground, levels)]))
+    return Fit(need, gate, None if need is None else (need.tobytes(), rule))
+
+
+def slots(ground: Ground, fitted: Fit) -> Ints:
+    """How many pods each position takes now; shared, not to be written to."""
+    need, open_ = fitted.need, fitted.open
     if need is None:
-        return Fit(np.zeros(ground.size, np.int64), None, exclusions)
-    slots = room(ground, need)
-    for _, mask in exclusions:
-        slots[mask] = 0
-    return Fit(slots, need, exclusions)
+        return np.zeros(ground.size, np.int64)
+    if fitted.key is None:
+        return room(ground, need) * open_
+
+    def renew(now: Ground, before: Ints, at: Positions) -> Ints:
+        found = before.copy()
+        found[at] = room(now, need, at) * open_[at]
+        return found
+
+    return ground.value(("slots", fitted.key), lambda now: room(now, need) * open_, renew)
 
 
-def room(ground: Ground, need: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many pods of this need the free amounts of each node hold."""
-    columns = np.flatnonzero(need)
-    slots: NDArray[np.int64] = ground.free[:, columns[0]] // need[columns[0]]
-    for column in columns[1:]:
-        np.minimum(slots, ground.free[:, column] // need[column], out=slots)
+def room(ground: Ground, need: Ints, at: Positions | None = None) -> Ints:
+    """How many pods of this need the free amounts of each node, or of those at some positions, hold."""
+    found: Ints | None = None
+    for column in np.flatnonzero(need).tolist():
+        free = ground.free[:, column] if at is None else ground.free[at, column]
+        holds = free // need[column]
+        found = holds if found is None else np.minimum(found, holds, out=found)
+    if found is None:
+        return np.zeros(ground.size if at is None else len(at), np.int64)
     if ground.fabrics is not None and need[CARDS]:
-        np.minimum(slots, ground.fabrics.slots(int(need[CARDS])), out=slots)
-    return slots
+        np.minimum(found, ground.fabrics.slots(int(need[CARDS]), at), out=found)
+    return found
 
 
 def causes(ground: Ground, fitted: Fit, shape: GroupShape) -> dict[str, int]:
-    """Nodes without a slot counted by cause, the most frequent first."""
-    open_ = np.ones(ground.size, np.bool_)
-    found: dict[str, int] = {}
-    for text, mask in fitted.exclusions:
-        _count(found, text, open_ & mask)
-        open_ &= ~mask
-    open_ &= fitted.slots == 0
+    """Nodes without a slot counted by cause, the most frequent first; not to be written to."""
+    if fitted.key is None:
+        return _causes(ground, fitted, shape)
+    return ground.value(("causes", fitted.key), lambda now: _causes(now, fitted, shape))
+
+
+def _causes(ground: Ground, fitted: Fit, shape: GroupShape) -> dict[str, int]:
+    found = dict(fitted.gate.counts)
+    open_ = fitted.open & (slots(ground, fitted) == 0)
     for text, mask in _shortages(ground, fitted, shape):
         _count(found, text, open_ & mask)
         open_ &= ~mask
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _count(found: dict[str, int], text: str, mask: NDArray[np.bool_]) -> None:
+def _count(found: dict[str, int], text: str, mask: Mask) -> None:
     number = int(np.count_nonzero(mask))
     if number:
         found[text] = found.get(text, 0) + number
 
 
-def _exclusions(
-    ground: Ground, gang: Gang, shape: GroupShape, levels: Sequence[int], *, avoid: bool
+def _gate(ground: Ground, exclusions: list[Exclusion]) -> Gate:
+    open_ = np.ones(ground.size, np.bool_)
+    counts: dict[str, int] = {}
+    for text, mask in exclusions:
+        _count(counts, text, open_ & mask)
+        open_ &= ~mask
+    return Gate(tuple(exclusions), open_, tuple(counts.items()))
+
+
+def _first(
+    ground: Ground, shape: GroupShape, excluded: tuple[tuple[str, str], ...], *, repair: bool
 ) -> list[Exclusion]:
+    """What depends on the nodes alone, labels of demanded levels aside."""
     found: list[Exclusion] = [(Cause(cause).text, np.equal(ground.cause, cause)) for cause in ground.causes]
     rows = ground.layout.rows
-    if avoid:
-        found += _avoided(ground, gang)
-    if not gang.repair and ground.spare.any():
+    found += _avoided(ground, excluded)
+    if not repair and ground.spare.any():
         found.append((SPARE, ground.spare))
     tolerance = matching.tolerance(ground.inventory, shape.tolerations)
     if len(tolerance.texts) > 1:
@@ -95,22 +154,36 @@ def _exclusions(
     chosen = matching.chosen(ground.inventory, shape.nodes)
     if chosen is not None:
         found.append((SELECTOR, ~chosen[rows]))
+    return found
+
+
+def _others(ground: Ground, gang: Gang) -> list[Exclusion]:
+    """Where other gangs sit, or want to be alone."""
+    found: list[Exclusion] = []
     if ground.closed.any():
         found.append((ALONE, ground.closed > 0))
     if gang.topology.exclusive and ground.held.any():
         level = ground.inventory.trees[ground.profile].names().index(gang.topology.exclusive)
         found.append((SHARED, ground.around(level, np.flatnonzero(ground.held))))
-    if levels:
-        missing = (ground.inventory.domains[ground.profile][rows][:, list(levels)] < 0).any(axis=1)
-        if missing.any():
-            found.append((Cause.LABELS_MISSING.text, np.asarray(missing)))
     return found
 
 
-def _avoided(ground: Ground, gang: Gang) -> list[Exclusion]:
+def _unlabelled(ground: Ground, levels: Sequence[int]) -> list[Exclusion]:
+    """Positions that lack the label of a demanded level: they stand in domains of their own."""
+    ids, rows = ground.inventory.domains[ground.profile], ground.layout.rows
+    missing = np.zeros(ground.size, np.bool_)
+    for level in levels:
+        starts = ground.layout.starts[level]
+        nameless = ids[rows[starts[:-1]], level] < 0
+        if nameless.any():
+            missing |= np.repeat(nameless, np.diff(starts))
+    return [(Cause.LABELS_MISSING.text, missing)] if missing.any() else []
+
+
+def _avoided(ground: Ground, excluded: tuple[tuple[str, str], ...]) -> list[Exclusion]:
     """One mask per cause for which the gang avoids nodes."""
-    masks: dict[str, NDArray[np.bool_]] = {}
-    for node, cause in gang.excluded.items():
+    masks: dict[str, Mask] = {}
+    for node, cause in excluded:
         at = ground.position(node)
         if at >= 0:
             text = f"{AVOIDED} ({cause})" if cause else AVOIDED

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
 from cardpool.domain.inventory import CARDS, PODS
-from cardpool.engine import bundle, demand, fabrics, pack, parts, place
+from cardpool.engine import bundle, demand, fabrics, fit, pack, parts, place
 from cardpool.engine.attempt import Attempt, Mask
-from cardpool.engine.ground import Ground
+from cardpool.engine.ground import Ground, Snapshot
 from cardpool.engine.parts import Run
+from cardpool.engine.shelf import Positions
 
 _KEPT: Final = 20_000
 
@@ -130,14 +131,12 @@ class Future:
     def copy(self) -> Future:
         """The same, to try something on."""
         other = Future(self.ground, tracked=self.tracked)
-        other.raw = self.raw.copy()
+        other.raw = self.raw.copy(order="K")
         return other
 
     def free(self, room: Room, sign: int = 1) -> None:
         """The gang is gone (sign -1: it is back)."""
-        at = room.at
-        self.raw[at] += sign * room.seats.amounts
-        self.ground.free[at] = np.maximum(self.raw[at], 0)
+        self._add(room.at, sign * room.seats.amounts)
         self._release((room,), sign)
         if self.tracked:
             occupy(self.ground, room, -sign)
@@ -146,9 +145,11 @@ class Future:
         """Many are gone (sign -1: back) at once."""
         if not chosen:
             return
-        at = np.concatenate([room.at for room in chosen])
-        np.add.at(self.raw, at, sign * np.concatenate([room.seats.amounts for room in chosen]))
-        np.maximum(self.raw, 0, out=self.ground.free)
+        where = np.concatenate([room.at for room in chosen])
+        at, back = np.unique(where, return_inverse=True)
+        amounts = np.zeros((len(at), self.raw.shape[1]), np.int64)
+        np.add.at(amounts, back, sign * np.concatenate([room.seats.amounts for room in chosen]))
+        self._add(at, amounts)
         self._release(chosen, sign)
         for room in chosen if self.tracked else ():
             occupy(self.ground, room, -sign)
@@ -160,30 +161,40 @@ class Future:
                 if room.fabrics is not None:
                     self.ground.fabrics.release(room.at, room.fabrics, sign)
 
-    def take(self, amounts: NDArray[np.int64], of_fabrics: fabrics.State | None = None) -> None:
-        """So much is taken at every position."""
-        self.raw -= amounts
-        np.maximum(self.raw, 0, out=self.ground.free)
+    def take(self, at: Positions, amounts: NDArray[np.int64], of_fabrics: fabrics.State | None = None) -> None:
+        """So much is taken at these positions, each named once."""
+        self._add(at, -amounts)
         if self.ground.fabrics is not None and of_fabrics is not None:
             self.ground.fabrics.lose(of_fabrics)
 
     def shut(self, mask: Mask) -> None:
         """Nothing is left at these positions for anybody."""
-        self.raw[mask] = np.minimum(self.raw[mask], 0)
-        self.ground.free[mask] = 0
+        at = np.flatnonzero(mask)
+        self._add(at, -np.maximum(self.raw[at], 0))
         if self.ground.fabrics is not None:
             self.ground.fabrics.shut(mask)
 
     def place(self, gang: Gang, option: Option) -> Placement | Refusal:
         """The gang's place in it, taken; where it wants a domain for itself nothing of that is left."""
-        before = self.ground.free.copy()
+        mark = self.ground.snapshot()
         answer = place.place(self.ground, gang, option)
         if isinstance(answer, Placement):
-            self.raw -= before - self.ground.free
+            self.note(mark)
             if gang.topology.exclusive:
                 level = self.ground.inventory.trees[self.ground.profile].names().index(gang.topology.exclusive)
                 self.shut(self.ground.around(level, positions(self.ground, answer)))
         return answer
+
+    def note(self, mark: Snapshot) -> None:
+        """What was taken of the ground since is gone for good."""
+        taken = self.ground.taken(mark)
+        self.raw[taken.at] -= taken.amounts
+
+    def _add(self, at: Positions, amounts: NDArray[np.int64]) -> None:
+        """So much more (less, where negative) at these positions, each named once."""
+        found = self.raw[at] + amounts
+        self.raw[at] = found
+        self.ground.put(at, np.maximum(found, 0))
 
 
 def positions(ground: Ground, placement: Placement) -> NDArray[np.intp]:
@@ -216,7 +227,7 @@ class Prober:
         if isinstance(whole, Run):
             if attempt.fits[whole.group].need is None:
                 return False
-            built = attempt.pyramid(whole.group, whole.demand, scope)
+            built = attempt.capacities(whole.group, whole.demand, scope)
             return pack.best(built, whole.demand.required)[0] >= whole.pods
         marks = attempt.marks()
         found = bundle.settle(attempt, whole, scope)
@@ -230,15 +241,13 @@ class Prober:
 
     def measure(self, at: NDArray[np.intp] | None = None) -> NDArray[np.int64]:
         """The measure of these positions (of all), closed ones included."""
-        free = self.future.ground.free if at is None else self.future.ground.free[at]
+        ground = self.future.ground
         if not isinstance(self.whole, Run):
-            return free[:, CARDS]
+            return ground.free[:, CARDS] if at is None else ground.free[at, CARDS]
         need = self.attempt.fits[0].need
         if need is None:
-            return np.zeros(len(free), np.int64)
-        columns = np.flatnonzero(need)
-        slots: NDArray[np.int64] = (free[:, columns] // need[columns]).min(axis=1)
-        return slots
+            return np.zeros(ground.size if at is None else len(at), np.int64)
+        return fit.room(ground, need, at)
 
     def required(self) -> int:
         """The level of which one domain must hold the gang, -1 for none."""

@@ -38,7 +38,7 @@ def tolerance(inventory: Inventory, tolerations: tuple[Toleration, ...]) -> Tole
     if tolerations not in memo:
         if len(memo) >= _KEPT:
             memo.clear()
-        memo[tolerations] = _tolerance(inventory.taints, tolerations)
+        memo[tolerations] = _tolerance(inventory, tolerations)
     return memo[tolerations]
 
 
@@ -99,21 +99,12 @@ def _covers(toleration: Toleration, taint: Taint) -> bool:
     return bool(toleration.key) and toleration.key == taint.key and toleration.value == taint.value
 
 
-def _tolerance(taints: tuple[tuple[Taint, ...], ...], tolerations: tuple[Toleration, ...]) -> Tolerance:
-    code = np.zeros(len(taints), np.int16)
-    texts, number, seen = [""], {"": 0}, dict[tuple[Taint, ...], int]()
-    for row, held in enumerate(taints):
-        if not held:
-            continue
-        if held not in seen:
-            left = next((taint for taint in held if not tolerates(tolerations, taint)), None)
-            text = "" if left is None else _text(left)
-            if text not in number:
-                number[text] = len(texts)
-                texts.append(text)
-            seen[held] = number[text]
-        code[row] = seen[held]
-    return Tolerance(code, tuple(texts))
+def _tolerance(inventory: Inventory, tolerations: tuple[Toleration, ...]) -> Tolerance:
+    number, codes = {"": 0}, []
+    for held in inventory.taint_sets:
+        left = next((taint for taint in held if not tolerates(tolerations, taint)), None)
+        codes.append(number.setdefault("" if left is None else _text(left), len(number)))
+    return Tolerance(np.array(codes, np.int32)[inventory.tainted], tuple(number))
 
 
 def _text(taint: Taint) -> str:

@@ -63,13 +63,16 @@ class Queue:
         return borrows, -gang.priority, quota.share(ledger, gang.team, self._capacity), gang.created, gang.key
 
 
-def capacities(inventory: Inventory) -> dict[str, int]:
+def capacities(inventory: Inventory) -> Mapping[str, int]:
     """Cards of each profile."""
-    known = inventory.profile >= 0
-    sums = np.bincount(
-        inventory.profile[known], weights=inventory.capacity[known, CARDS], minlength=len(inventory.profiles)
-    )
-    return {name: int(amount) for name, amount in zip(inventory.profiles, sums.tolist(), strict=True)}
+    found = inventory.memo.cards
+    if not found:
+        known = inventory.profile >= 0
+        sums = np.bincount(
+            inventory.profile[known], weights=inventory.capacity[known, CARDS], minlength=len(inventory.profiles)
+        )
+        found.update((name, int(amount)) for name, amount in zip(inventory.profiles, sums.tolist(), strict=True))
+    return found
 
 
 def likeness(gang: Gang) -> Hashable:

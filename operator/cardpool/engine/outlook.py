@@ -15,6 +15,7 @@ from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
 from cardpool.engine import explain, fabrics, future, place, reserve
 from cardpool.engine.future import Future, Prober, Room
 from cardpool.engine.ground import Ground
+from cardpool.engine.shelf import Positions
 from cardpool.names import Reason
 
 Place = Callable[[Ground, Gang, Option], Placement | Refusal | None]
@@ -24,18 +25,33 @@ BLOCKING = frozenset({Reason.INSUFFICIENT_CARDS, Reason.TOPOLOGY_UNFIT, Reason.E
 class Outlook:
     """The ground, who runs on it, and who is to have it."""
 
-    __slots__ = ("_late", "_rooms", "claimed", "gone", "ground", "head", "kept", "now", "running", "start", "tracked")
+    __slots__ = (
+        "_common",
+        "_late",
+        "_rooms",
+        "claimed",
+        "gone",
+        "ground",
+        "head",
+        "kept",
+        "now",
+        "running",
+        "start",
+        "tracked",
+    )
 
     def __init__(self, ground: Ground, running: Sequence[Running], now: float, *, tracked: bool) -> None:
         self.ground, self.running, self.now, self.tracked = ground, running, now, tracked
         self._rooms: list[Room] | None = None
         self._late: Future | None = None
+        self._common: dict[tuple[bool, bool], Common] = {}
         self.claimed: Gang | None = None
         self.gone: set[str] = set()
         self.kept: Future | None = None
         self.head: Gang | None = None
         self.start: float | None = None
         if tracked:
+            ground.track()
             for room in self.rooms():
                 future.occupy(ground, room)
 
@@ -67,32 +83,35 @@ class Outlook:
         return answer
 
     def _beside(self, how: Place, gang: Gang, option: Option) -> Placement | Refusal | None:
-        ground, before, known = self.ground, self.ground.free, self.ground.fabrics
         kept = self.kept if self.kept is not None and not self.excuses(gang) else None
-        bounds = [self._late] if self.claimed is not None and self._late is not None else []
-        bounds += [kept] if kept is not None else []
-        room = before.copy()
-        for bound in bounds:
-            np.minimum(room, bound.ground.free, out=room)
-        ground.free = room.copy()
-        ground.fabrics = fabrics.beside(known, [bound.ground.fabrics for bound in bounds])
-        marks = ground.fabrics.snapshot() if ground.fabrics is not None else None
+        late = self._late if self.claimed is not None else None
+        bounds = [bound for bound in (late, kept) if bound is not None]
+        ground = self._shared(late, kept) if bounds else self.ground
+        mark = ground.snapshot()
         answer = how(ground, gang, option)
-        taken = room - ground.free
-        of_fabrics = ground.fabrics.since(marks) if ground.fabrics is not None and marks is not None else None
-        ground.free, ground.fabrics = before, known
         if isinstance(answer, Placement):
-            ground.free -= taken
-            if known is not None and of_fabrics is not None:
-                known.lose(of_fabrics)
-            for one in (self._late, kept):
-                if one is not None:
-                    one.take(taken, of_fabrics)
+            others = [one for one in (self._late, kept) if one is not None]
+            taken = ground.taken(mark)
+            if bounds:
+                self.ground.put(taken.at, self.ground.free[taken.at] - taken.amounts, ground.busy[taken.at])
+                if self.ground.fabrics is not None and taken.fabrics is not None:
+                    self.ground.fabrics.lose(taken.fabrics)
+            for one in others:
+                one.take(taken.at, taken.amounts, taken.fabrics)
         elif isinstance(answer, Refusal) and bounds and answer.reason in BLOCKING and self._fits_now(gang, option):
             first = self.claimed if self.claimed is not None else self.head
             if first is not None:
                 answer = explain.kept_for(answer, first, self.start if first is self.head else None)
         return answer
+
+    def _shared(self, late: Future | None, kept: Future | None) -> Ground:
+        """The room that is free now and stays free in these futures."""
+        key = late is not None, kept is not None
+        common = self._common.get(key)
+        if common is None:
+            futures = [one.ground for one in (late, kept) if one is not None]
+            common = self._common[key] = Common(self.ground, futures)
+        return common.current()
 
     def _fits_now(self, gang: Gang, option: Option) -> bool:
         return Prober(Future(self.ground, tracked=self.tracked), gang, option).fits()
@@ -135,6 +154,36 @@ class Outlook:
             return None
         self.kept, self.head, self.start = opening.future, gang, opening.start
         return answer
+
+
+class Common:
+    """What is free on a ground and on others as well, brought up to date where one of them changed."""
+
+    __slots__ = ("_grounds", "_seen", "_shared")
+
+    def __init__(self, ground: Ground, others: Sequence[Ground]) -> None:
+        self._grounds = [ground, *others]
+        self._shared = ground.copy()
+        self._shared.held, self._shared.closed = ground.held, ground.closed
+        self._seen = [0 for _ in self._grounds]
+        self._refresh(np.arange(ground.size))
+
+    def current(self) -> Ground:
+        """The room of this moment; what is taken of it has to be taken from the others too."""
+        touched = [one.since(seen) for one, seen in zip(self._grounds, self._seen, strict=True)]
+        if any(at is None for at in touched):
+            self._refresh(np.arange(self._shared.size))
+        else:
+            at = np.unique(np.concatenate([at for at in touched if at is not None]))
+            if len(at):
+                self._refresh(at)
+        return self._shared
+
+    def _refresh(self, at: Positions) -> None:
+        rooms = [one.free[at] for one in self._grounds]
+        self._shared.put(at, np.minimum.reduce(rooms), self._grounds[0].busy[at])
+        self._shared.fabrics = fabrics.beside(self._grounds[0].fabrics, [one.fabrics for one in self._grounds[1:]])
+        self._seen = [one.version() for one in self._grounds]
 
 
 def fresh(ground: Ground, gang: Gang, option: Option) -> Placement | Refusal:

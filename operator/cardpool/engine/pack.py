@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardpool.engine import pyramid as pyramids
-from cardpool.engine.pyramid import Ints, Pyramid
+from cardpool.engine.pyramid import Capacities, Ints, Pyramid
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Ask:
     preferred: int = -1
 
 
-def best(pyramid: Pyramid, required: int) -> tuple[int, int]:
+def best(pyramid: Capacities | Pyramid, required: int) -> tuple[int, int]:
     """The most pods that fit, and in which domain of the required level (-1 where none is required)."""
     if required < 0:
         return pyramid.total, -1

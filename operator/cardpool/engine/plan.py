@@ -24,9 +24,8 @@ from cardpool.domain.gangs import (
 )
 from cardpool.domain.inventory import CARDS, Inventory
 from cardpool.domain.teams import ALL, Reclaim, Rules
-from cardpool.engine import explain, future, order, outlook, preempt, quota
+from cardpool.engine import explain, future, ground, order, outlook, preempt, quota
 from cardpool.engine.future import Room
-from cardpool.engine.ground import Ground
 from cardpool.engine.outlook import BLOCKING, Outlook
 from cardpool.engine.reserve import Opening
 from cardpool.names import Reason
@@ -287,8 +286,8 @@ class _Cycle:
 
     def _outlook(self, profile: str) -> Outlook:
         if profile not in self.outlooks:
-            ground = Ground(self.inventory, self.inventory.profiles.index(profile))
-            self.outlooks[profile] = Outlook(ground, self.running, self.now, tracked=self.tracked)
+            start = ground.start(self.inventory, self.inventory.profiles.index(profile))
+            self.outlooks[profile] = Outlook(start, self.running, self.now, tracked=self.tracked)
         return self.outlooks[profile]
 
 

@@ -7,6 +7,7 @@ q <= caps[level][domain].
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,20 +17,30 @@ from cardpool.domain.inventory import CARDS, Layout
 from cardpool.engine.ground import Ground
 
 Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Capacities:
+    """``caps[l]`` pods per domain; ``whole[l]`` the same without rounding above the node; ``total`` of the profile."""
+
+    caps: tuple[Ints, ...]
+    whole: tuple[Ints, ...]
+    total: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pyramid:
-    """``caps[l]`` pods per domain; ``whole[l]`` the same without rounding above the node; ``cards[l]`` free cards.
+    """Capacities with what chooses between domains: ``cards[l]`` free cards of a domain, ``empty[l]`` no card in use.
 
-    ``empty[l]`` marks domains in which no card is used. The node is the last level; ``total`` is the whole profile's.
+    The node is the last level; everything is shared and never written to.
     """
 
     layout: Layout
     caps: tuple[Ints, ...]
     whole: tuple[Ints, ...]
     cards: tuple[Ints, ...]
-    empty: tuple[NDArray[np.bool_], ...]
+    empty: tuple[Mask, ...]
     per_pod: int
     total: int
 
@@ -39,24 +50,50 @@ class Pyramid:
         return len(self.caps) - 1
 
 
-def build(ground: Ground, slots: Ints, grains: tuple[int, ...], per_pod: int) -> Pyramid:
-    """The pyramid over these slots; ``grains[l]`` is the multiple of pods for domains of level l."""
+def build(ground: Ground, slots: Ints, grains: tuple[int, ...], per_pod: int, key: Hashable | None = None) -> Pyramid:
+    """The pyramid over these slots; ``grains[l]`` is the multiple of pods for domains of level l.
+
+    Equal keys (not None) mean equal slots as long as the ground does not change.
+    """
+    found = capacities(ground, slots, grains, key)
+    cards, empty = ground.value("cover", _cover)
+    return Pyramid(ground.layout, found.caps, found.whole, cards, empty, per_pod, found.total)
+
+
+def capacities(ground: Ground, slots: Ints, grains: tuple[int, ...], key: Hashable | None = None) -> Capacities:
+    """The capacities alone: enough to know whether something fits."""
+    if key is None:
+        return _capacities(ground, slots, grains)
+    return ground.value(("capacities", key, grains), lambda now: _capacities(now, slots, grains))
+
+
+def _capacities(ground: Ground, slots: Ints, grains: tuple[int, ...]) -> Capacities:
     layout, last = ground.layout, len(grains) - 1
     base = slots - slots % grains[last] if grains[last] > 1 else slots
-    used = ground.busy
-    caps, whole, cards, empty = [base], [base], [ground.free[:, CARDS]], [~used]
-    for level in range(last - 1, -1, -1):
-        at = layout.children[level][:-1]
-        cap = _sums(caps[0], at)
-        caps.insert(0, cap - cap % grains[level] if grains[level] > 1 else cap)
-        whole.insert(0, _sums(whole[0], at))
-        cards.insert(0, _sums(cards[0], at))
-        empty.insert(0, np.logical_and.reduceat(empty[0], at) if len(at) else np.zeros(0, np.bool_))
-    return Pyramid(layout, tuple(caps), tuple(whole), tuple(cards), tuple(empty), per_pod, int(caps[0].sum()))
+    whole = _levels(base, layout)
+    caps = whole if max(grains) == 1 else (base,)
+    for level in range(last - 1, -1, -1) if caps is not whole else ():
+        cap = _sums(caps[0], layout.children[level][:-1])
+        caps = (cap - cap % grains[level] if grains[level] > 1 else cap, *caps)
+    return Capacities(caps, whole, int(caps[0].sum()))
+
+
+def _cover(ground: Ground) -> tuple[tuple[Ints, ...], tuple[Mask, ...]]:
+    """Free cards of each domain, and whether none of its cards is used."""
+    used = _levels(ground.busy.astype(np.int64), ground.layout)
+    return _levels(ground.free[:, CARDS], ground.layout), tuple(counts == 0 for counts in used)
+
+
+def _levels(values: Ints, layout: Layout) -> tuple[Ints, ...]:
+    """The values of the nodes summed up to every level."""
+    found = [values]
+    for children in reversed(layout.children):
+        found.append(_sums(found[-1], children[:-1]))
+    return tuple(reversed(found))
 
 
 def _sums(values: Ints, at: NDArray[np.intp]) -> Ints:
-    return np.add.reduceat(values, at) if len(at) else np.zeros(0, np.int64)
+    return np.add.reduceat(values, at, dtype=np.int64) if len(at) else np.zeros(0, np.int64)
 
 
 def fewest(pyramid: Pyramid, level: int, owner_level: int, owners: NDArray[np.intp], pods: int) -> Ints:

@@ -158,7 +158,7 @@ def _place(attempt: Attempt, loss: _Loss, indexes: NDArray[np.intp], where: NDAr
         inner = tuple(block for block in wants.blocks if block[0] < size)
         wants = Demand(loss.block.level, wants.preferred, inner)
     for stage in _stages(attempt, loss, where):
-        built = attempt.pyramid(loss.group, wants, stage)
+        built = attempt.capacities(loss.group, wants, stage)
         most = pack.best(built, wants.required)[0]
         pods = min(most, len(indexes)) if loss.block is None else len(indexes) * (most >= len(indexes))
         positions = attempt.pack(loss.group, pods, wants, stage) if pods else None

@@ -83,6 +83,7 @@ class SimCluster:
     runs: Callable[[PodRecord], bool] = lambda _pod: True
     refuses: Callable[[str], str] = lambda _name: ""
     goes: Callable[[PodRecord], bool] = lambda _pod: True
+    words: str = ""
 
     def __post_init__(self) -> None:
         self.memory = cycle.Memory()
@@ -286,8 +287,8 @@ class SimCluster:
             if pod.deleting or pod.finished:
                 continue
             current = pod
-            if not pod.node and self.binds(pod):
-                current = self._bind(pod)
+            if not pod.node:
+                current = self._bind(pod) if self.binds(pod) else replace(pod, scheduling=self.words)
             if current.node and current.phase == "Pending" and self.runs(current):
                 current = replace(current, phase="Running", ready=True)
             self.pod[key] = current

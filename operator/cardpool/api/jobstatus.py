@@ -107,6 +107,9 @@ class Excluded(common.StatusModel):
     node: NodeName = Field(description="Node.")
     until: common.Time | None = Field(default=None, description="Until when. Absent: for good.")
     reason: common.Reason = Field(default="", description="Why.")
+    message: common.Text | None = Field(
+        default=None, description="What kube-scheduler said of the pod there; with one node of each attempt."
+    )
 
 
 class Timings(common.StatusModel):

@@ -27,6 +27,7 @@ from cardpool.names import LABEL_RANK, Attribution, Condition, Reason
 
 BIND_BACKOFF_BASE = 5.0
 BIND_BACKOFF_CAP = 300.0
+SAID_MAX = 250
 HISTORY = 10
 MESSAGE_TAIL = 1000
 
@@ -68,14 +69,23 @@ def restart(draft: Draft, cause: Cause) -> None:
         _account(draft)
 
 
-def take_back(draft: Draft, reason: Reason, message: str, avoid: dict[str, Reason]) -> None:
-    """Undo an attempt that never ran as a whole: no charge, the nodes in ``avoid`` are left out for a while."""
+def take_back(
+    draft: Draft, reason: Reason, message: str, avoid: dict[str, Reason], *, said: str = "", brief: bool = False
+) -> None:
+    """Undo an attempt that never ran as a whole: no charge, the nodes in ``avoid`` are left out for a while.
+
+    That is for some tries, or ``brief``: for the next one. ``said`` are kube-scheduler's words on the last of them.
+    """
     status = draft.status
     failures = status.bind_failures + 1
     wait = min(BIND_BACKOFF_CAP, BIND_BACKOFF_BASE * 2 ** (failures - 1))
-    until = times.at(draft.now + 4 * wait)
+    until = times.at(draft.now + (wait + BIND_BACKOFF_BASE if brief else 4 * wait))
     excluded = {item.node: item for item in status.excluded}
-    excluded |= {node: Excluded(node=node, until=until, reason=why.value) for node, why in avoid.items()}
+    last = next(reversed(avoid), "")
+    for node, why in avoid.items():
+        excluded.pop(node, None)
+        words = said[:SAID_MAX] or None if node == last else None
+        excluded[node] = Excluded(node=node, until=until, reason=why.value, message=words)
     draft.update(
         attempt=status.attempt + 1,
         execution_attempt=status.execution_attempt + 1,

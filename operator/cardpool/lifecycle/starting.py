@@ -101,11 +101,19 @@ def binding(draft: Draft) -> bool:
 
 
 def _too_late(draft: Draft, unbound: list[PodRecord], missing: list[int], nodes: list[str]) -> None:
-    avoid = {nodes[rank]: Reason.BIND_TIMEOUT for rank, pod in draft.live.items() if pod in unbound}
-    first = min(unbound, key=lambda pod: pod.name, default=None)
-    why = f"; {first.name}: {first.scheduling or 'kube-scheduler has not said why'}" if first is not None else ""
+    """Take the attempt back. Nodes of refused pods are avoided for some tries.
+
+    Where nobody was refused kube-scheduler may not be there at all: then the nodes are left out of the next try alone.
+    """
+    late = {rank: pod for rank, pod in draft.live.items() if not pod.node and not pod.finished}
+    refused = {rank: pod for rank, pod in late.items() if pod.scheduling}
+    first = min((refused or late).values(), key=lambda pod: pod.name, default=None)
+    said = first.scheduling if first is not None else ""
+    why = f"; {first.name}: {said or 'kube-scheduler has not said why'}" if first is not None else ""
     text = f"{len(unbound) + len(missing)} of {len(nodes)} pods not bound after {bind_seconds(draft):.0f} s{why}"
-    restart.take_back(draft, Reason.BIND_TIMEOUT, text, avoid)
+    chosen = sorted(refused or late, key=lambda rank: (late[rank] is first, rank))
+    avoid = {nodes[rank]: Reason.BIND_TIMEOUT for rank in chosen}
+    restart.take_back(draft, Reason.BIND_TIMEOUT, text, avoid, said=said, brief=not refused)
 
 
 def timing(draft: Draft, **seconds: float | None) -> None:

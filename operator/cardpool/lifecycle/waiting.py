@@ -88,6 +88,15 @@ def waits(draft: Draft, refusal: Refusal) -> None:
     elif draft.board.reason(Condition.QUOTA_RESERVED) == Reason.QUOTA_EXCEEDED:
         draft.board.put(Condition.QUOTA_RESERVED, None, Reason.PENDING, "quota does not stand in the way any more")
     moved = draft.board.reason(Condition.PODS_SCHEDULED) != refusal.reason
-    draft.board.put(Condition.PODS_SCHEDULED, False, refusal.reason, refusal.message)
+    text = refusal.message + _said(draft)
+    draft.board.put(Condition.PODS_SCHEDULED, False, refusal.reason, text)
     if moved:
-        draft.event(refusal.reason, refusal.message)
+        draft.event(refusal.reason, text)
+
+
+def _said(draft: Draft) -> str:
+    """Why kube-scheduler refused the last attempt's pods, as long as nodes are avoided for it."""
+    for item in reversed(draft.status.excluded):
+        if item.message and (item.until is None or times.epoch(item.until) > draft.now):
+            return f"; kube-scheduler refused {item.node}: {item.message}"
+    return ""

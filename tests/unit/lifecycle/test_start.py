@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -94,6 +95,91 @@ def test_unbound_pod_takes_the_whole_attempt_back() -> None:
 
     assert cluster.jobs[key].status.phase == "Running"
     assert "n-1" not in {pod.node for pod in cluster.pods_of(key)}
+
+
+def test_the_scheduler_s_words_are_shown_while_pods_wait_and_while_their_nodes_are_avoided() -> None:
+    """In the condition of the attempt, of the attempt that was taken back, and of the wait for other nodes."""
+    cluster = SimCluster(nodes=2, binds=lambda _pod: False, words="0/2 nodes: pod anti-affinity")
+    key = cluster.submit("a", job_spec(2, deadlines={"bindSeconds": 10}))
+    cluster.settle()
+    assert "0 of 2 pods bound; 0/2 nodes: pod anti-affinity" in said(cluster, key)
+
+    cluster.step(11)
+    assert "2 of 2 pods not bound after 10 s; a-w-0: 0/2 nodes: pod anti-affinity" in said(cluster, key)
+
+    cluster.step(6)
+    cluster.settle()
+    assert cluster.condition(key, "PodsScheduled") == ("False", "Excluded")
+    assert "kube-scheduler refused n-0: 0/2 nodes: pod anti-affinity" in said(cluster, key)
+
+
+def test_only_the_refused_pod_s_node_is_avoided() -> None:
+    """A pod that kube-scheduler had not come to says nothing against its node."""
+    cluster = SimCluster(nodes=3, binds=lambda _pod: False)
+    key = cluster.submit("a", job_spec(3, deadlines={"bindSeconds": 10}))
+    cluster.settle()
+    pod = cluster.pods_of(key)[1]
+    cluster.binds, cluster.words = (lambda one: one.key != pod.key), "no"
+    cluster.move()
+    cluster.pod = {name: replace(one, node="") if one.key != pod.key else one for name, one in cluster.pod.items()}
+    cluster.now += 11
+    cluster.write(cluster.decide())
+
+    assert [(item.node, item.message) for item in cluster.jobs[key].status.excluded] == [(pod.message, "no")]
+
+
+def test_a_scheduler_that_says_nothing_costs_one_try_elsewhere() -> None:
+    """It may be down: its nodes are left out of the next try alone, and the gang starts once it is back."""
+    cluster = SimCluster(nodes=2, binds=lambda _pod: False)
+    key = cluster.submit("a", job_spec(2, deadlines={"bindSeconds": 10}))
+    for _ in range(200):
+        cluster.step(10)
+    cluster.binds = lambda _pod: True
+    back = cluster.now
+    while cluster.jobs[key].status.phase != "Running":
+        cluster.step(5)
+        assert cluster.now < back + 330
+
+
+def test_a_pod_that_is_always_refused_is_tried_ever_less_often() -> None:
+    """An hour of refusals on every node is a handful of attempts, further and further apart, and none is charged."""
+    cluster = SimCluster(nodes=6, binds=lambda _pod: False, words="never")
+    key = cluster.submit("a", job_spec(2, deadlines={"bindSeconds": 10}))
+    begun, made = [], 0
+    for _ in range(1800):
+        cluster.step(2)
+        if len(cluster.created) > made:
+            begun.append(cluster.now)
+            made = len(cluster.created)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(begun)]
+
+    assert 8 <= len(begun) <= 20
+    assert gaps[-1] >= 300
+    assert sorted(gaps[:6]) == gaps[:6]
+    assert (cluster.jobs[key].status.restarts, cluster.jobs[key].status.fault_restarts) == (0, 0)
+
+    cluster.binds = lambda _pod: True
+    cluster.settle(5)
+    while cluster.jobs[key].status.phase != "Running":
+        cluster.step(10)
+        assert cluster.now < begun[-1] + 1_500
+    assert (cluster.jobs[key].status.bind_failures, cluster.jobs[key].status.excluded) == (0, ())
+
+
+def test_a_limit_on_the_wait_ends_refusals() -> None:
+    """PendingSeconds counts from the first wait on, attempts that were taken back included."""
+    cluster = SimCluster(nodes=2, binds=lambda _pod: False, words="never")
+    key = cluster.submit("a", job_spec(2, deadlines={"bindSeconds": 10, "pendingSeconds": 100}))
+    for _ in range(100):
+        cluster.step(2)
+    assert cluster.jobs[key].status.phase == "Failed"
+    assert cluster.condition(key, "Succeeded") == ("False", "DeadlineExceeded")
+    assert cluster.pods_of(key) == []
+
+
+def said(cluster: SimCluster, key: str) -> str:
+    """What PodsScheduled says."""
+    return next(item.message for item in cluster.jobs[key].status.conditions if item.type == "PodsScheduled")
 
 
 def test_refused_pod_takes_the_whole_attempt_back() -> None:

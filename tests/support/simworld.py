@@ -103,9 +103,9 @@ class SimCluster:
         self.events: list[tuple[str, str, str]] = []
         self.created: list[str] = []
 
-    def add_node(self, name: str, supernode: str) -> None:
+    def add_node(self, name: str, supernode: str, resource: str = RESOURCE) -> None:
         """A ready node full of cards."""
-        amounts = {"cpu": 64_000, "memory": 1 << 40, "pods": 110, RESOURCE: self.cards}
+        amounts = {"cpu": 64_000, "memory": 1 << 40, "pods": 110, resource: self.cards}
         self.node[name] = NodeRecord(
             name=name,
             uid=f"uid-{name}",
@@ -294,16 +294,17 @@ class SimCluster:
             self.pod[key] = current
 
     def _bind(self, pod: PodRecord) -> PodRecord:
-        node = pod.message
+        node, cards = pod.message, self.registry.all_card_resources()
+        resource = next((name for name in pod.requests if name in cards), RESOURCE)
         used = sum(
-            other.requests.get(RESOURCE, 0) for other in self.pod.values() if other.node == node and not other.finished
+            other.requests.get(resource, 0) for other in self.pod.values() if other.node == node and not other.finished
         )
-        wanted = pod.requests.get(RESOURCE, 0)
-        if node not in self.node or used + wanted > self.node[node].allocatable.get(RESOURCE, 0):
+        wanted = pod.requests.get(resource, 0)
+        if node not in self.node or used + wanted > self.node[node].allocatable.get(resource, 0):
             return replace(pod, scheduling="0/4 nodes are available: Insufficient cards")
         held = {item.card for other in self.pod.values() if other.node == node for item in other.devices}
         free = [f"card-{place}" for place in range(self.cards) if f"card-{place}" not in held][:wanted]
-        devices = tuple(DeviceHealth(RESOURCE, card, "Healthy") for card in free)
+        devices = tuple(DeviceHealth(resource, card, "Healthy") for card in free)
         return replace(pod, node=node, scheduled_at=self.now, devices=devices)
 
     def pods_of(self, key: str) -> list[PodRecord]:

@@ -81,6 +81,19 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
+class Mix:
+    """What a gang may be mixed of: ``groups[g][p]`` is group g as ``profiles[p]`` would run it, None where it may not.
+
+    Profiles stand in the job's order of preference. Each group sits on one profile, or, with ``within``, its pods may
+    sit on different ones too, where these ask for the same number of pods.
+    """
+
+    profiles: tuple[str, ...]
+    groups: tuple[tuple[GroupShape | None, ...], ...]
+    within: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Gang:
     """One job that wants a place now.
 
@@ -88,7 +101,8 @@ class Gang:
     (healthy ranks keep their node), ``excluded`` are nodes with the cause why they are avoided for this gang.
     ``created`` and ``queued`` (since when it waits, 0 = since it was made) are seconds since the epoch. ``repair``
     marks the replacement of a running gang, for which spares are open. ``runtime`` is the run time in seconds,
-    declared or learned from earlier runs, None where nobody knows.
+    declared or learned from earlier runs, None where nobody knows. ``mix`` is asked for what none of the options
+    holds; None: one profile or nothing.
     """
 
     key: str
@@ -104,10 +118,13 @@ class Gang:
     team: str = "default"
     queued: float = 0.0
     runtime: float | None = None
+    mix: Mix | None = None
 
     def size(self) -> int:
-        """Pods of the gang in its first option."""
-        return sum(group.replicas for group in self.options[0].groups) if self.options else 0
+        """Pods of the gang in its first option; each group's first shape where only a mix will do."""
+        if self.options or self.mix is None:
+            return sum(group.replicas for group in self.options[0].groups) if self.options else 0
+        return sum(next((shape.replicas for shape in shapes if shape), 0) for shapes in self.mix.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +140,17 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A node for every pod of the gang, ranks in order; ``crossings`` counts neighbours in different domains."""
+    """A node for every pod of the gang, ranks in order; ``crossings`` counts neighbours in different domains.
+
+    A mixed gang's ``profile`` has the names of all for people; ``shares`` are its cards by profile, empty where it
+    is not mixed.
+    """
 
     gang: str
     profile: str
     segments: tuple[Segment, ...]
     crossings: int = 0
+    shares: tuple[tuple[str, int], ...] = ()
 
     def nodes(self) -> tuple[str, ...]:
         """The node of each rank, in rank order."""

@@ -102,6 +102,11 @@ def combined(refusals: Sequence[Refusal]) -> Refusal:
     return Refusal(first.gang, first.reason, message, best.fit, best.want or first.want, best.excluded)
 
 
+def mixed(refusal: Refusal, way: str, more: str, pods: int) -> Refusal:
+    """Why a gang of so many pods is not mixed either; ``way`` is the spread that the refusal is about."""
+    return dataclasses.replace(refusal, message=_cut(f"mixed ({way}): {refusal.message}{more}"), want=pods)
+
+
 def unfit(attempt: Attempt, whole: Part) -> Refusal:
     """The answer for a gang that does not fit into an attempt's profile; the attempt is as it was before."""
     option = attempt.option

@@ -79,7 +79,15 @@ def likeness(gang: Gang) -> Hashable:
     """Equal for gangs that ask for the same under the same conditions."""
     options = tuple((option.profile, tuple(_shape(shape) for shape in option.groups)) for option in gang.options)
     past = (tuple(sorted(gang.previous.items())), tuple(sorted(gang.excluded.items())), gang.repair)
-    return options, gang.topology, past
+    return options, _mixed(gang), gang.topology, past
+
+
+def _mixed(gang: Gang) -> Hashable:
+    mix = gang.mix
+    if mix is None:
+        return None
+    groups = tuple(tuple(_shape(shape) if shape is not None else None for shape in shapes) for shapes in mix.groups)
+    return mix.profiles, groups, mix.within
 
 
 def _shape(shape: GroupShape) -> Hashable:

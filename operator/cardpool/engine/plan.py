@@ -24,7 +24,7 @@ from cardpool.domain.gangs import (
 )
 from cardpool.domain.inventory import CARDS, Inventory
 from cardpool.domain.teams import ALL, Reclaim, Rules
-from cardpool.engine import explain, future, ground, order, outlook, preempt, quota
+from cardpool.engine import explain, future, ground, mixing, order, outlook, preempt, quota
 from cardpool.engine.future import Room
 from cardpool.engine.outlook import BLOCKING, Outlook
 from cardpool.engine.reserve import Opening
@@ -84,6 +84,7 @@ class _Cycle:
         self.reservations: list[Reservation] = []
         self.preempting: list[Placement] = []
         self.wake: float | None = None
+        self.mixer = mixing.Mixer(inventory, self.ledger, self._outlook, self._behind)
 
     def run(self, gangs: list[Gang]) -> PlanResult:
         """Ask gang after gang."""
@@ -117,15 +118,19 @@ class _Cycle:
         answer = self._try(gang)
         if isinstance(answer, Placement):
             self.refused.clear()
-            self.ledger.take(gang.team, answer.profile, _cards(gang, answer.profile))
+            self.ledger.hold(gang.team, answer.shares or ((answer.profile, _cards(gang, answer.profile)),))
         else:
             self.refused[key] = answer
         return answer
 
     def _try(self, gang: Gang) -> Placement | Refusal:
         """The gang in the first of its options that quota and room allow; a placement has taken its room."""
-        if not gang.options:
+        if not gang.options and gang.mix is None:
             return explain.without_options(gang)
+        if gang.previous and gang.mix is not None:
+            again = self.mixer.keep(gang, gang.mix)
+            if again is not None:
+                return again
         stopped = {option.profile: refusal for option in gang.options if (refusal := self._stopped(gang, option))}
         if gang.previous:
             for option in gang.options:
@@ -143,17 +148,28 @@ class _Cycle:
                 return answer
             if answer is not None:
                 refusals.append(answer)
+        if gang.mix is not None:
+            answer = self.mixer.place(gang, gang.mix)
+            if isinstance(answer, Placement):
+                return answer
+            refusals.append(answer)
         return explain.combined(refusals)
 
     def _stopped(self, gang: Gang, option: Option) -> Refusal | None:
         """Why the gang may not even look for room in this profile."""
         if option.profile not in self.inventory.profiles:
             return explain.unknown_profile(gang, option, self.inventory.profiles)
-        first, profiles = self.blocked.get(gang.team, (gang, frozenset[str]()))
-        if first is not gang and (option.profile in profiles or ALL in profiles):
-            return explain.behind_quota(gang, first)
+        if (behind := self._behind(gang, option.profile)) is not None:
+            return behind
         limit = self.ledger.beyond(gang.team, option.profile, quota.cards_of(option))
         return self.ledger.refusal(gang, option, limit) if limit is not None else None
+
+    def _behind(self, gang: Gang, profile: str) -> Refusal | None:
+        """Why the gang may not use a profile whatever it asks for: its team's quota there is another's."""
+        first, profiles = self.blocked.get(gang.team, (gang, frozenset[str]()))
+        if first is not gang and (profile in profiles or ALL in profiles):
+            return explain.behind_quota(gang, first)
+        return None
 
     def _preempt(self, gang: Gang, refusal: Refusal) -> Refusal | None:
         """Take others down for the gang where the rules allow it and it helps, or wait for those that are going."""

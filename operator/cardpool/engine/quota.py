@@ -6,13 +6,14 @@ unused and lend. So the sum stays inside the sum of all quotas unless a team tak
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from cardpool.domain.gangs import Gang, Option, Refusal, Running
 from cardpool.domain.teams import ALL, Limit, Rules, Team
 from cardpool.names import Reason
 
 _SHOWN = 3
+Shares = Sequence[tuple[str, int]]
 
 
 class Ledger:
@@ -35,7 +36,7 @@ class Ledger:
         own[profile] = own.get(profile, 0) + cards
         self._spare.clear()
 
-    def hold(self, team: str, shares: Iterable[tuple[str, int]], sign: int = 1) -> None:
+    def hold(self, team: str, shares: Shares, sign: int = 1) -> None:
         """The team holds these cards of each profile (sign -1: no more)."""
         for profile, cards in shares:
             self.take(team, profile, sign * cards)
@@ -59,18 +60,36 @@ class Ledger:
 
     def beyond(self, team: str, profile: str, cards: int) -> Limit | None:
         """The first limit that so many more cards would break, or None."""
-        for limit in self.limits(team, profile):
-            want = self._amount(limit, profile, cards)
+        return self.over(team, ((profile, cards),))
+
+    def over(self, team: str, shares: Shares) -> Limit | None:
+        """The same for cards of several profiles at once."""
+        for limit in self._concerned(team, shares):
+            want = self.amount(limit, shares)
             if want and self.used(team, limit) + want > self.most(team, limit):
                 return limit
         return None
 
     def inside(self, team: str, profile: str, cards: int) -> bool:
         """True where so many more cards stay inside the team's nominal quota, which exists."""
-        limits = self.limits(team, profile)
-        return bool(limits) and all(
-            self.used(team, limit) + self._amount(limit, profile, cards) <= limit.nominal for limit in limits
+        return self.within(team, ((profile, cards),))
+
+    def within(self, team: str, shares: Shares) -> bool:
+        """The same for cards of several profiles at once: there is a quota on each, and none is passed."""
+        limits = self._concerned(team, shares)
+        return all(self.limits(team, profile) for profile, _ in shares) and all(
+            self.used(team, limit) + self.amount(limit, shares) <= limit.nominal for limit in limits
         )
+
+    def amount(self, limit: Limit, shares: Shares) -> int:
+        """What cards of these profiles are in the limit's dimension."""
+        return sum(self._amount(limit, profile, cards) for profile, cards in shares if limit.profile in (profile, ALL))
+
+    def _concerned(self, team: str, shares: Shares) -> list[Limit]:
+        """The team's limits that these profiles draw on, each once."""
+        if len(shares) == 1:
+            return self.limits(team, shares[0][0])
+        return list(dict.fromkeys(limit for profile, _ in shares for limit in self.limits(team, profile)))
 
     def borrows(self, team: str, profile: str) -> bool:
         """True where the team is beyond what it is guaranteed on this profile; without a quota nothing is."""
@@ -90,18 +109,22 @@ class Ledger:
 
     def refusal(self, gang: Gang, option: Option, limit: Limit) -> Refusal:
         """Why quota stands in the way, in numbers."""
-        cards = cards_of(option)
+        pods = sum(group.replicas for group in option.groups)
+        return self.refused(gang, ((option.profile, cards_of(option)),), limit, pods)
+
+    def refused(self, gang: Gang, shares: Shares, limit: Limit, pods: int) -> Refusal:
+        """The same for a gang of so many pods with cards of several profiles."""
         used, may = self.used(gang.team, limit), max(0, self.most(gang.team, limit) - limit.nominal)
+        names = " and ".join(profile for profile, _ in shares)
         text = (
-            f"profile {option.profile}: team {gang.team} uses {used} of {limit.nominal} {limit.unit} "
-            f"(+{may} it may borrow now), needs {self._amount(limit, option.profile, cards)}"
+            f"profile {names}: team {gang.team} uses {used} of {limit.nominal} {limit.unit} "
+            f"(+{may} it may borrow now), needs {self.amount(limit, shares)}"
         )
-        if self.never(gang.team, option.profile, cards) is not None:
+        if Ledger(self.rules).over(gang.team, shares) is not None:
             text += ", more than it can ever get"
         borrowers = self._borrowers(gang.team, limit)
         if borrowers:
             text += f"; {', '.join(borrowers[:_SHOWN])}"
-        pods = sum(group.replicas for group in option.groups)
         return Refusal(gang.key, Reason.QUOTA_EXCEEDED, text, want=pods)
 
     def _borrowers(self, team: str, limit: Limit) -> list[str]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from cardpool.api.cardpool import DeadNodeAction
 from cardpool.api.jobstatus import PlacementState
-from cardpool.api.trainingjob import Fencing, Mixing, StallAction, SubHealth, TrainingJobSpec
+from cardpool.api.trainingjob import Fencing, StallAction, SubHealth, TrainingJobSpec
 from cardpool.domain.world import PodRecord
 from cardpool.lifecycle import (
     finishing,
     membership,
+    mixes,
     reserving,
     restart,
     running,
@@ -163,6 +164,10 @@ def _notes(draft: Draft) -> str:
     notes = []
     if beyond:
         notes.append(f"the planner does not model {', '.join(beyond)}: kube-scheduler may refuse what it plans")
+    pool, spec = draft.around.pool, draft.spec
+    if pool is not None:
+        names = [item.profile for item in spec.accept] or [profile.name for profile in pool.spec.profiles]
+        notes += mixes.notes(spec, {name: membership.tree_of(pool.spec, name) for name in names})
     if idle:
         notes.append(f"without effect in this version: {', '.join(idle)}")
     return "; ".join(notes) or "the job is in order"
@@ -171,7 +176,6 @@ def _notes(draft: Draft) -> str:
 def _without_effect(spec: TrainingJobSpec) -> list[str]:
     """Fields that the job sets and nothing reads yet: said aloud, never silently ignored."""
     named = {
-        "spec.mixing": spec.mixing is not Mixing.NONE,
         "spec.groups[].minReplicas": any(group.min_replicas is not None for group in spec.groups),
         "spec.restart.subHealth": spec.restart.sub_health is not SubHealth.IGNORE,
         "spec.restart.stall": spec.restart.stall.action is not StallAction.REPORT,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from cardpool.domain.gangs import Gang, Option, Refusal
-from cardpool.lifecycle import learning, ranks, restart, shapes, times
+from cardpool.domain.gangs import Gang, Refusal
+from cardpool.lifecycle import learning, mixes, restart, shapes, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import Attribution, Condition, Reason
 
 
-def options(draft: Draft) -> tuple[Option, ...]:
+def profiles(draft: Draft) -> tuple[str, ...]:
     """The profiles that the job takes now, in its order of preference; those whose wait is not over come later."""
     pool, spec = draft.around.pool, draft.spec
     if pool is None:
@@ -19,20 +19,13 @@ def options(draft: Draft) -> tuple[Option, ...]:
         accepted = [(profile.name, 0) for profile in pool.spec.profiles]
     found = []
     for profile, after in accepted:
-        if profile not in pool.usable or not _has_variant(draft, profile):
+        if profile not in pool.usable or not any(mixes.runs_on(spec, group, profile) for group in spec.groups):
             continue
         if waited < after:
             draft.again(draft.now + after - waited)
             continue
-        found.append(shapes.option(spec, profile, tolerate_pool=pool.spec.taint_nodes))
+        found.append(profile)
     return tuple(found)
-
-
-def _has_variant(draft: Draft, profile: str) -> bool:
-    """Without ``accept`` a group that has variants runs only on profiles that it has one for."""
-    if draft.spec.accept:
-        return True
-    return all(not group.variants or ranks.variant_of(group, profile) for group in draft.spec.groups)
 
 
 def ask(draft: Draft, priority: int) -> None:
@@ -41,8 +34,12 @@ def ask(draft: Draft, priority: int) -> None:
     if draft.now < retry:
         draft.again(retry)
         return
-    chosen = options(draft)
-    if not chosen:
+    spec, pool = draft.spec, draft.around.pool
+    tolerate, able = pool is not None and pool.spec.taint_nodes, profiles(draft)
+    whole = [name for name in able if all(mixes.runs_on(spec, group, name) for group in spec.groups)]
+    chosen = tuple(shapes.option(spec, name, tolerate_pool=tolerate) for name in whole)
+    mix = mixes.mix(spec, able, tolerate_pool=tolerate)
+    if not chosen and mix is None:
         _no_profile(draft)
         return
     excluded: dict[str, str] = {}
@@ -55,6 +52,7 @@ def ask(draft: Draft, priority: int) -> None:
     fault = draft.status.last_fault
     repair = bool(previous) and fault is not None and fault.attribution is not Attribution.PREEMPTION
     declared = draft.spec.expected_runtime_seconds
+    learned = learning.asked(draft, chosen) if mix is None else None  # nothing is learned of how mixes run
     draft.gang = Gang(
         key=draft.job.key,
         uid=draft.job.uid,
@@ -68,7 +66,8 @@ def ask(draft: Draft, priority: int) -> None:
         asked_first=draft.job.key in draft.around.world.first,
         team=draft.team,
         queued=times.epoch(draft.job.status.queued_time),
-        runtime=float(declared) if declared is not None else learning.asked(draft, chosen),
+        runtime=float(declared) if declared is not None else learned,
+        mix=mix,
     )
 
 

@@ -6,6 +6,7 @@ a placement; without one the placement is read from the pods, a rank without a p
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -79,32 +80,48 @@ def _told_by(job: JobRecord, pods: list[PodRecord], members: Mapping[str, Member
     same = [pod for pod in bound if _number(pod.labels.get(LABEL_ATTEMPT), attempt) == attempt]
     floor = status.execution_attempt if attempt == status.attempt else attempt
     execution = max(_number(pod.labels.get(LABEL_EXECUTION), floor) for pod in same)
-    profile = next((word for pod in same if (word := _profile(pod, members.get(pod.node)))), "")
-    node_of = {rank: pod.node for pod in same if (rank := _rank(pod, job, profile)) >= 0}
-    segments, rank = [], 0
-    for group in spec.groups:
-        size = ranks.replicas(group, profile)
-        # Built unchecked: a rank without a pod has no node.
-        segment = Segment.model_construct(
-            group=group.name,
-            from_index=0,
-            profile=profile or None,
-            supernode=None,
-            nodes=tuple(node_of.get(number, "") for number in range(rank, rank + size)),
-        )
-        segments.append(segment)
-        rank += size
     placement = Placement(attempt=attempt, execution_attempt=execution, state=PlacementState.BOUND)
+    segments = _segments(job, same, members)
     known = [moment for pod in same if (moment := pod.started_at or pod.created)]
     since = times.at(min(known) if known else now - LONG)
     update = {
         "attempt": attempt,
         "execution_attempt": execution,
-        "placement": placement.model_copy(update={"segments": tuple(segments)}),
+        "placement": placement.model_copy(update={"segments": segments}),
         "start_time": status.start_time or (since if known else None),
         "marks": status.marks or Marks(placed=since, bound=since, running=since),
     }
     return replace(job, status=status.model_copy(update=update))
+
+
+def _segments(job: JobRecord, pods: list[PodRecord], members: Mapping[str, Member]) -> tuple[Segment, ...]:
+    """The placement that pods show; a rank without one has no node, and the profile of its group's others."""
+    first = next((word for pod in pods if (word := _profile(pod, members.get(pod.node)))), "")
+    profiles = {
+        pod.labels.get(LABEL_GROUP, ""): word
+        for pod in reversed(pods)
+        if (word := _profile(pod, members.get(pod.node)))
+    }
+    seen = {rank: pod for pod in pods if (rank := _rank(pod, job, first)) >= 0}
+    segments, start = [], 0
+    for group in job.spec.groups if job.spec is not None else ():
+        common = profiles.get(group.name, first)
+        size = ranks.replicas(group, common)
+        own = [seen.get(rank) for rank in range(start, start + size)]
+        told = [(_profile(pod, members.get(pod.node)) or common) if pod is not None else common for pod in own]
+        for profile, run in itertools.groupby(range(size), key=told.__getitem__):
+            indexes = list(run)
+            # Built unchecked: a rank without a pod has no node.
+            segment = Segment.model_construct(
+                group=group.name,
+                from_index=indexes[0],
+                profile=profile or None,
+                supernode=None,
+                nodes=tuple(pod.node if (pod := own[index]) is not None else "" for index in indexes),
+            )
+            segments.append(segment)
+        start += size
+    return tuple(segments)
 
 
 def _labelled(pod: PodRecord, job: JobRecord) -> PodRecord:

@@ -344,9 +344,9 @@ def test_environment_and_pin_of_a_pod() -> None:
 def test_fields_without_effect_are_said() -> None:
     """Whoever asks for what this version does not do reads it in the Accepted condition."""
     cluster = SimCluster()
-    key = cluster.submit("a", job_spec(2, mixing="Any", restart={"subHealth": "MoveNow"}))
+    key = cluster.submit("a", job_spec(2, restart={"subHealth": "MoveNow"}))
 
     cluster.settle()
 
     said = next(item.message for item in cluster.jobs[key].status.conditions if item.type == "Accepted")
-    assert said == "without effect in this version: spec.mixing, spec.restart.subHealth"
+    assert said == "without effect in this version: spec.restart.subHealth"

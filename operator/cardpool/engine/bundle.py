@@ -1,11 +1,12 @@
 """Placing a gang of several groups: together in the narrowest domain that holds all, else close to each other.
 
 The search over domains is complete, the packing of different shapes into one domain is greedy (hardest first, then in
-rank order): exact for one shape, a good guess for several.
+rank order): exact for one shape, a good guess for several. Where it fails a small gang is placed by trying everything.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from functools import partial
 
@@ -13,20 +14,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardpool.domain.inventory import CARDS
-from cardpool.engine import pack
+from cardpool.engine import exact, pack
 from cardpool.engine.attempt import Attempt, Mask
 from cardpool.engine.demand import Demand
 from cardpool.engine.parts import Bundle, Part, Run
 
 _TRIES = 64
 _SHOWN = 4
+_CHOICES = 6
 
 
-def settle(attempt: Attempt, part: Part, scope: Mask | None = None) -> bool:
-    """Place a part inside a scope; False, and nothing changed, where it does not fit."""
+def settle(attempt: Attempt, part: Part, scope: Mask | None = None, *, thorough: bool = False) -> bool:
+    """Place a part inside a scope; False, and nothing changed, where it does not fit.
+
+    ``thorough``, for a whole gang and no scope, tries everything in each domain in which the greedy packing failed.
+    """
     if isinstance(part, Run):
         return _settle_run(attempt, part, scope)
-    return any(_settle_all(attempt, part, inside) for inside in _homes(attempt, part, scope))
+    for inside in _homes(attempt, part, scope):
+        if thorough and inside is None:
+            return _settle_fewest(attempt, part)
+        if _settle_all(attempt, part, inside) or (thorough and exact.settle(attempt, part, inside)):
+            return True
+    return False
+
+
+def _settle_fewest(attempt: Attempt, bundle: Bundle) -> bool:
+    """A gang that no single domain holds, over as few domains of the widest level as an exact search finds."""
+    starts = attempt.ground.layout.starts[0]
+    domains, before = len(starts) - 1, attempt.marks()
+    found = _settle_all(attempt, bundle, None)
+    most = len(np.unique(np.searchsorted(starts, attempt.placed(), side="right"))) if found else domains
+    if domains > _CHOICES or most < 3 or not exact.small(attempt, bundle):
+        return found or exact.settle(attempt, bundle, None)
+    attempt.undo(before)
+    for some in _choices(attempt, bundle, most):
+        inside = np.repeat(np.isin(np.arange(domains), some), np.diff(starts))
+        if _settle_all(attempt, bundle, inside) or exact.settle(attempt, bundle, inside):
+            return True
+    return (found and _settle_all(attempt, bundle, None)) or exact.settle(attempt, bundle, None)
+
+
+def _choices(attempt: Attempt, bundle: Bundle, most: int) -> Iterator[tuple[int, ...]]:
+    """Two and more domains of the widest level, but fewer than ``most``, with room for each group on its own."""
+    starts = attempt.ground.layout.starts[0][:-1]
+    pods = _pods(bundle)
+    room = np.array([np.add.reduceat(attempt.slots(group), starts) for group in pods])
+    for number in range(2, most):
+        for some in itertools.combinations(range(len(starts)), number):
+            if (room[:, some].sum(axis=1) >= list(pods.values())).all():
+                yield some
+
+
+def _pods(bundle: Bundle) -> dict[int, int]:
+    """Pods of each group."""
+    pods: dict[int, int] = {}
+    for run in bundle.runs():
+        pods[run.group] = pods.get(run.group, 0) + run.pods
+    return pods
 
 
 def most(attempt: Attempt, whole: Bundle) -> int:
@@ -134,9 +179,7 @@ def _bulk(attempt: Attempt, part: Part) -> tuple[int, ...]:
 def _homes(attempt: Attempt, bundle: Bundle, scope: Mask | None) -> Iterator[Mask | None]:
     """Where to try a bundle: single domains, the narrowest level first, then the whole scope where it may spread."""
     layout = attempt.ground.layout
-    pods: dict[int, int] = {}
-    for run in bundle.runs():
-        pods[run.group] = pods.get(run.group, 0) + run.pods
+    pods = _pods(bundle)
     slots = {group: attempt.slots(group) if scope is None else attempt.slots(group) * scope for group in pods}
     cards = sum(number * attempt.option.groups[group].cards_per_pod for group, number in pods.items())
     for level in range(len(layout.starts) - 1, max(bundle.required, 0) - 1, -1):

@@ -27,6 +27,7 @@ Mask = NDArray[np.bool_]
 Snapshot = tuple[int, fabrics.State | None]
 Taking = tuple[Positions, Ints, Ints, Mask]
 
+EFFORT: Final = 8_000
 _RULES: Final = 64
 
 
@@ -37,6 +38,15 @@ class Taken:
     at: Positions
     amounts: Ints
     fabrics: fabrics.State | None
+
+
+class Effort:
+    """What is left of a cycle's patience with exact searches, in states; shared by the copies of a ground."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = EFFORT
 
 
 class Ground:
@@ -59,6 +69,7 @@ class Ground:
         "causes",
         "closed",
         "columns",
+        "effort",
         "fabrics",
         "free",
         "held",
@@ -88,6 +99,7 @@ class Ground:
         self.held = self.closed = np.zeros(len(rows), np.int64)
         self.held.flags.writeable = False
         self.tracked = False
+        self.effort = Effort()
         self.rules: dict[Hashable, object] = {}
         self.origin: Ground | None = None
         self._shelf = Shelf(len(rows))
@@ -109,7 +121,7 @@ class Ground:
     def begin(self) -> Ground:
         """A copy that makes what it derives before its first change here, for later copies as well."""
         other = self.copy()
-        other.origin = self
+        other.origin, other.effort = self, Effort()
         return other
 
     @property

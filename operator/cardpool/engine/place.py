@@ -25,7 +25,7 @@ def place(ground: Ground, gang: Gang, option: Option) -> Placement | Refusal:
         return explain.faulty(gang, option, fault)
     attempt = Attempt(ground, gang, option)
     whole = parts.cut(tree, gang.topology, option.groups)
-    if bundle.settle(attempt, whole):
+    if bundle.settle(attempt, whole, thorough=True):
         return placement(attempt)
     return explain.unfit(attempt, whole)
 

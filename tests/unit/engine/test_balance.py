@@ -141,7 +141,7 @@ def test_levelling_out(caps: list[int], data: Any) -> None:
     assert sum(sorted(caps, reverse=True)[: len(used) - 1]) < units
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(
     st.dictionaries(
         st.sampled_from("abc"),

@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from cardpool.domain.gangs import Gang, GroupShape, Option, Placement, PlanResult
+from cardpool.domain.gangs import Gang, GroupShape, Option, Placement, PlanResult, Running
 from cardpool.domain.inventory import Inventory
 from cardpool.domain.topology import TopologyRequest
 
@@ -86,6 +86,9 @@ def _broken(inventory: Inventory, gang: Gang, option: Option, placement: Placeme
             found.append(
                 f"{gang.key}: ranks {ranks.start}-{ranks.stop - 1} straddle {level}: {sorted(map(str, homes))}"
             )
+    for shape, node in zip(shapes(option), nodes, strict=False):
+        if not admits(inventory, shape, node):
+            found.append(f"{gang.key}: {node} does not admit {shape.name}")
     for node in set(nodes):
         row = inventory.index[node]
         if inventory.cause[row] or node in gang.excluded or (inventory.spare[row] and not gang.repair):
@@ -93,15 +96,25 @@ def _broken(inventory: Inventory, gang: Gang, option: Option, placement: Placeme
     return found
 
 
-def exists(inventory: Inventory, gang: Gang, nodes: Sequence[str] | None = None) -> bool:
+def exists(
+    inventory: Inventory, gang: Gang, nodes: Sequence[str] | None = None, running: Sequence[Running] = ()
+) -> bool:
     """True where some assignment of ranks to (these) nodes keeps all demands, found by trying every one."""
     option = gang.options[0]
+    closed, alone = entered(inventory, gang, running), gang.topology.exclusive
     names = [
         name
         for row, name in enumerate(inventory.names)
         if not inventory.cause[row] and name not in gang.excluded and (gang.repair or not inventory.spare[row])
     ]
     names = [name for name in names if nodes is None or name in nodes]
+    names = [
+        name
+        for name in names
+        if not any(path(inventory, option.profile, name, level) in held for level, held in closed.items())
+        and not (alone and path(inventory, option.profile, name, alone) is None)
+    ]
+    open_ = {(shape.name, name) for shape in option.groups for name in names if admits(inventory, shape, name)}
     ranks = shapes(option)
     tied: list[list[tuple[str, range]]] = [[] for _ in ranks]
     for level, members in bonds(gang, option):
@@ -116,6 +129,8 @@ def exists(inventory: Inventory, gang: Gang, nodes: Sequence[str] | None = None)
 
     def fits(rank: int, name: str) -> bool:
         needs = need(ranks[rank])
+        if (ranks[rank].name, name) not in open_:
+            return False
         if any(left[name].get(resource, 0) < amount for resource, amount in needs.items()):
             return False
         for level, members in tied[rank]:
@@ -146,6 +161,31 @@ def exists(inventory: Inventory, gang: Gang, nodes: Sequence[str] | None = None)
         return False
 
     return search()
+
+
+def admits(inventory: Inventory, shape: GroupShape, node: str) -> bool:
+    """True where labels and taints of a node let a pod of the shape in; affinity terms are not read."""
+    row = inventory.index[node]
+    if any(inventory.labels[row].get(key) != value for key, value in shape.nodes.selector):
+        return False
+    held = [taint for taint in inventory.taints[row] if taint.effect in {"NoSchedule", "NoExecute"}]
+    return all(
+        any(
+            one.key in {taint.key, ""} and one.effect in {taint.effect, ""} and one.value in {taint.value, ""}
+            for one in shape.tolerations
+        )
+        for taint in held
+    )
+
+
+def entered(inventory: Inventory, gang: Gang, running: Sequence[Running]) -> dict[str, set[tuple[str, ...] | None]]:
+    """Domains by level that the gang may not enter: those that others have alone, or where others are if it is to be."""
+    closed: dict[str, set[tuple[str, ...] | None]] = {}
+    for one in running:
+        for level in {one.exclusive, gang.topology.exclusive} - {""}:
+            for node, _, _ in one.pods:
+                closed.setdefault(level, set()).add(path(inventory, one.profile, node, level))
+    return closed
 
 
 def need(shape: GroupShape) -> dict[str, int]:

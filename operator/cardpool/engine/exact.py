@@ -60,7 +60,11 @@ def small(attempt: Attempt, bundle: Bundle) -> bool:
 
 def settle(attempt: Attempt, bundle: Bundle, scope: Mask | None) -> bool:
     """Place a whole gang inside a scope; False, and nothing changed, where nothing was found."""
-    if not small(attempt, bundle) or any(fitted.need is None for fitted in attempt.fits):
+    if (
+        not small(attempt, bundle)
+        or attempt.ground.fabrics is not None
+        or any(fitted.need is None for fitted in attempt.fits)
+    ):
         return False
     usable = np.logical_or.reduce([attempt.slots(group) > 0 for group in range(len(attempt.fits))])
     positions = np.flatnonzero(usable if scope is None else usable & scope)

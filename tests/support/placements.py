@@ -168,7 +168,11 @@ def admits(inventory: Inventory, shape: GroupShape, node: str) -> bool:
     row = inventory.index[node]
     if any(inventory.labels[row].get(key) != value for key, value in shape.nodes.selector):
         return False
-    held = [taint for taint in inventory.taints[row] if taint.effect in {"NoSchedule", "NoExecute"}]
+    held = [
+        taint
+        for taint in inventory.taint_sets[int(inventory.tainted[row])]
+        if taint.effect in {"NoSchedule", "NoExecute"}
+    ]
     return all(
         any(
             one.key in {taint.key, ""} and one.effect in {taint.effect, ""} and one.value in {taint.value, ""}

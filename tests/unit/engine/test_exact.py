@@ -98,8 +98,8 @@ def test_the_search_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     inventory = worlds.pool(free, ())
     result = worlds.planned(inventory, *queue)
     assert placements.violations(inventory, queue, result) == []
-    assert len(seen) == 1
-    assert -200 < seen[0].left < ground.EFFORT
+    assert min(one.left for one in seen) < ground.EFFORT
+    assert min(one.left for one in seen) > -200
 
 
 def test_nothing_is_taken_where_nothing_is_found() -> None:

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cardpool.domain.world import PriorityClassRecord
+from cardpool.lifecycle import ranks
 from cardpool.names import Attribution
 from tests.property.test_core import OPERATIONS, History
 from tests.support.simworld import SimCluster, job_spec, pool_spec
@@ -52,7 +53,7 @@ class Crowd(History):
             same = place is not None and place.attempt == status.attempt
             if place is None or spec is None or not same or status.completion_time is not None or spec.suspend:
                 continue
-            nodes = sum(len(segment.nodes) for segment in place.segments)
+            nodes = sum(len(segment.nodes) for segment in place.segments) - len(ranks.parse(status.succeeded_ranks))
             held[job.namespace] = held.get(job.namespace, 0) + nodes * spec.groups[0].cards_per_pod
         whole = sum(cards for _, cards in TEAMS.values())
         assert all(held.get(namespace, 0) <= whole for namespace in TEAMS)

@@ -153,6 +153,14 @@ class HistoryEntry(common.StatusModel):
     step: common.BigCount | None = Field(default=None, description="Last step reported.")
 
 
+class QueuePlace(common.StatusModel):
+    """Where a waiting job stands in its pool's queue, as it was last told."""
+
+    position: common.Positive = Field(description="Place among the jobs that wait for the pool, 1 is the first.")
+    of: common.Positive = Field(description="How many waited.")
+    time: common.Time = Field(description="When this, and the reason beside it, was last written.")
+
+
 class TrainingJobStatus(common.StatusModel):
     """What the operator sees of the job, and what it must remember."""
 
@@ -188,6 +196,7 @@ class TrainingJobStatus(common.StatusModel):
     )
     history: Annotated[tuple[HistoryEntry, ...], common.atomic(most=10, doc="The last attempts.")] = ()
     settled: bool = Field(default=False, description="True: finished and cleaned, nothing is left to do but the TTL.")
+    queue: QueuePlace | None = Field(default=None, description="Place in the queue while the job waits for room.")
     queued_time: common.Time | None = Field(default=None, description="When the job entered the queue.")
     start_time: common.Time | None = Field(default=None, description="When all pods ran, first or after a suspension.")
     completion_time: common.Time | None = Field(default=None, description="When the outcome was known.")

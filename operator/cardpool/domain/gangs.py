@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from cardpool.domain.topology import TopologyRequest
 from cardpool.names import Reason
@@ -248,13 +249,20 @@ class Reservation:
     start: float | None = None
 
 
+class Advice(Protocol):
+    """Can be asked what would free a gang that waits."""
+
+    def of(self, gang: str) -> str:
+        """One clause about the gang of this key, empty where nothing is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlanResult:
     """One planning cycle over one pool's queue: each gang has exactly one answer, a placement or a refusal.
 
     ``preempting`` are the placements that gangs will get once the ``evictions`` (and those of earlier cycles) are
     done: those gangs are refused in this cycle with WaitingForPreemption. ``wake`` is when planning again would answer
-    otherwise though nothing else changed (seconds since the epoch).
+    otherwise though nothing else changed (seconds since the epoch). ``advice`` is worked out only when it is asked.
     """
 
     placements: tuple[Placement, ...] = ()
@@ -263,3 +271,4 @@ class PlanResult:
     reservations: tuple[Reservation, ...] = ()
     preempting: tuple[Placement, ...] = ()
     wake: float | None = None
+    advice: Advice | None = field(default=None, compare=False, repr=False)

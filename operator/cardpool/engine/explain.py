@@ -21,6 +21,7 @@ from cardpool.engine.pyramid import Capacities
 from cardpool.names import Reason
 
 MESSAGE_MAX: Final = 900
+LINE_MAX: Final = 1024
 _CAUSES_SHOWN: Final = 8
 
 
@@ -59,7 +60,7 @@ def behind_quota(gang: Gang, first: Gang) -> Refusal:
 
 def kept_for(refusal: Refusal, first: Gang, start: float | None) -> Refusal:
     """The gang would fit into room that another is to have."""
-    when = f" from {_moment(start)} on" if start is not None else ""
+    when = f" from {moment(start)} on" if start is not None else ""
     message = _cut(f"would fit, but the room is kept for {first.key}{when}; {refusal.message}")
     return dataclasses.replace(refusal, reason=Reason.RESERVED_FOR_OTHER, message=message)
 
@@ -80,12 +81,13 @@ def reserved(refusal: Refusal, nodes: int, start: float | None, waits_for: int, 
     elif start is None:
         when = f"{nodes} nodes are kept for it until {waits_for} gangs on them, not all with a known end, are gone"
     else:
-        when = f"{nodes} nodes are kept for it from {_moment(start)} on, when {waits_for} gangs should have ended"
+        when = f"{nodes} nodes are kept for it from {moment(start)} on, when {waits_for} gangs should have ended"
         when += f" ({learned} of them by earlier runs)" if learned else ""
     return dataclasses.replace(refusal, message=_cut(f"first in line: {when}; {refusal.message}"))
 
 
-def _moment(epoch: float) -> str:
+def moment(epoch: float) -> str:
+    """A time as messages show it."""
     return datetime.fromtimestamp(int(epoch), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -114,14 +116,14 @@ def unfit(attempt: Attempt, whole: Part) -> Refusal:
     wants = demand.resolve(attempt.tree, attempt.gang.topology, shape.topology)
     built = attempt.capacities(group, wants)
     excluded = fit.causes(attempt.ground, attempt.fits[group], shape)
-    most, domain = pack.best(built, wants.required)
+    most, best = pack.best(built, wants.required)
     if isinstance(whole, Bundle):
         fits = bundle.most(attempt, whole)
         own = f", group {shape.name} alone {most} of {shape.replicas}"
     else:
         fits, own = most, ""
-    where = _where(attempt.ground, wants.required, domain) if most else ""
-    words = [f"{fits} of {_want(option)} pods fit{own}{where}", *_blocks(attempt, wants, built, shape, domain)]
+    where = _where(attempt.ground, wants.required, best) if most else ""
+    words = [f"{fits} of {_want(option)} pods fit{own}{where}", *_blocks(attempt, wants, built, shape, best)]
     message = f"profile {option.profile}: " + ", ".join(words) + _counts(attempt.ground.size, excluded)
     return Refusal(attempt.gang.key, _reason(attempt), _cut(message), fits, _want(option), excluded)
 
@@ -165,26 +167,38 @@ def _would_fit(attempt: Attempt, gang: Gang, option: Option, *, avoid: bool) -> 
     return fits
 
 
-def _where(ground: Ground, level: int, domain: int) -> str:
-    """The domain that holds most, by its path."""
-    if level < 0 or domain < 0:
-        return ""
-    position = int(ground.layout.starts[level][domain])
+def _where(ground: Ground, level: int, number: int) -> str:
+    """The domain that holds most."""
+    return f" at best, in {domain(ground, level, number)}" if level >= 0 and number >= 0 else ""
+
+
+def domain(ground: Ground, level: int, number: int) -> str:
+    """A domain of a level by its path."""
+    position = int(ground.layout.starts[level][number])
     inventory = ground.inventory
     at = int(inventory.domains[ground.profile][ground.layout.rows[position], level])
     name = "/".join(inventory.domain_names[ground.profile][level][at]) if at >= 0 else "?"
-    return f" at best, in {inventory.trees[ground.profile].names()[level]} {name}"
+    return f"{inventory.trees[ground.profile].names()[level]} {name}"
 
 
-def _blocks(attempt: Attempt, wants: Demand, built: Capacities, shape: GroupShape, domain: int) -> list[str]:
+def line(refusal: Refusal, total: int, *more: str) -> str:
+    """Everything in one line: what stands in the way, what would free it (``more``), its place among ``total``."""
+    tail = "".join(f"; {one}" for one in more if one)
+    tail += f"; position {refusal.position} of {total} in the queue" if refusal.position else ""
+    room = LINE_MAX - len(tail)
+    body = refusal.message if len(refusal.message) <= room else f"{refusal.message[: room - 1]}…"
+    return body + tail
+
+
+def _blocks(attempt: Attempt, wants: Demand, built: Capacities, shape: GroupShape, best: int) -> list[str]:
     """How many whole blocks fit, the larger first; in the best domain of the required level where there is one."""
     names = attempt.tree.names()
     children = attempt.ground.layout.children
     found = []
     for pods, level in wants.blocks:
         caps = built.caps[level]
-        if 0 <= wants.required <= level and domain >= 0:
-            lo, hi = domain, domain + 1
+        if 0 <= wants.required <= level and best >= 0:
+            lo, hi = best, best + 1
             for above in range(wants.required, level):
                 lo, hi = int(children[above][lo]), int(children[above][hi])
             caps = caps[lo:hi]

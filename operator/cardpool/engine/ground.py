@@ -118,6 +118,16 @@ class Ground:
             other.fabrics = self.fabrics.copy()
         return other
 
+    def opened(self, causes: Sequence[int], *, spares: bool) -> Ground:
+        """A copy on which no node is out for these causes (``spares``: nor kept as a spare)."""
+        other: Ground = self.copy()
+        other.cause = np.where(np.isin(self.cause, causes), 0, self.cause).astype(self.cause.dtype)
+        other.causes = _causes(other.cause)
+        if spares:
+            other.spare = np.zeros_like(self.spare)
+        other.rules, other.origin, other._shelf = {}, None, Shelf(self.size)
+        return other
+
     def begin(self) -> Ground:
         """A copy that makes what it derives before its first change here, for later copies as well."""
         other = self.copy()

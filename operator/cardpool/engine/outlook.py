@@ -38,6 +38,7 @@ class Outlook:
         "running",
         "start",
         "tracked",
+        "waits",
     )
 
     def __init__(self, ground: Ground, running: Sequence[Running], now: float, *, tracked: bool) -> None:
@@ -50,6 +51,7 @@ class Outlook:
         self.kept: Future | None = None
         self.head: Gang | None = None
         self.start: float | None = None
+        self.waits: frozenset[str] = frozenset()
         if tracked:
             ground.track()
             for room in self.rooms():
@@ -142,6 +144,20 @@ class Outlook:
         self.claimed = gang
         return answer
 
+    def beside(self, gang: Gang) -> tuple[Future, list[Room]]:
+        """The room as this gang finds it beside what is kept for others, and who still holds some of it."""
+        found = Future(self.ground, tracked=self.tracked)
+        bounds = [self._late] if self.claimed not in (None, gang) and self._late is not None else []
+        bounds += [self.kept] if self.kept is not None and self.head is not gang and not self.excuses(gang) else []
+        for bound in bounds:
+            np.minimum(found.raw, bound.raw, out=found.raw)
+        if bounds:
+            found.ground.put(np.arange(found.ground.size), np.maximum(found.raw, 0))
+            found.ground.fabrics = fabrics.beside(self.ground.fabrics, [bound.ground.fabrics for bound in bounds])
+        promised = self.waits if self.kept in bounds else frozenset()
+        held = [room for room in self.rooms() if room.gang.uid not in self.gone | promised]
+        return found, [room for room in held if not (self._late in bounds and room.gang.leaving)]
+
     def opening(self, gang: Gang, option: Option, *, patient: bool) -> reserve.Opening | None:
         """When the gang could start at the earliest."""
         staying = [room for room in self.rooms() if room.gang.uid not in self.gone]
@@ -153,6 +169,7 @@ class Outlook:
         if not isinstance(answer, Placement):
             return None
         self.kept, self.head, self.start = opening.future, gang, opening.start
+        self.waits = frozenset(room.gang.uid for room in opening.gone)
         return answer
 
 

@@ -24,7 +24,7 @@ from cardpool.domain.gangs import (
 )
 from cardpool.domain.inventory import CARDS, Inventory
 from cardpool.domain.teams import ALL, Reclaim, Rules
-from cardpool.engine import explain, future, ground, mixing, order, outlook, preempt, quota
+from cardpool.engine import advice, explain, future, ground, mixing, order, outlook, preempt, quota
 from cardpool.engine.future import Room
 from cardpool.engine.outlook import BLOCKING, Outlook
 from cardpool.engine.reserve import Opening
@@ -91,6 +91,7 @@ class _Cycle:
         self.tracked = self.tracked or any(gang.topology.exclusive for gang in gangs)
         placements: list[Placement] = []
         refusals: list[Refusal] = []
+        waiting: list[Gang] = []
         queue = order.Queue(gangs, self.ledger, order.capacities(self.inventory))
         while (gang := queue.pop()) is not None:
             answer = explain.behind(gang, self.head) if self.head is not None else self.answer(gang)
@@ -100,6 +101,8 @@ class _Cycle:
             if self.head is None and answer.reason in BLOCKING | {Reason.QUOTA_EXCEEDED}:
                 answer = self._preempt(gang, answer) or self._hold(gang, answer)
             refusals.append(dataclasses.replace(answer, position=len(refusals) + 1))
+            if len(waiting) < advice.FIRST:
+                waiting.append(gang)
         return PlanResult(
             placements=tuple(placements),
             refusals=tuple(refusals),
@@ -107,6 +110,9 @@ class _Cycle:
             reservations=tuple(self.reservations),
             preempting=tuple(self.preempting),
             wake=self.wake,
+            advice=advice.Advisor(
+                self.inventory, self._outlook, self.ledger, list(zip(waiting, refusals, strict=False)), self.now
+            ),
         )
 
     def answer(self, gang: Gang) -> Placement | Refusal:

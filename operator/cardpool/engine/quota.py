@@ -70,6 +70,14 @@ class Ledger:
                 return limit
         return None
 
+    def broken(self, team: str, profile: str, cards: int) -> list[Limit]:
+        """Every limit that so many more cards would break."""
+        return [
+            limit
+            for limit in self.limits(team, profile)
+            if (want := self._amount(limit, profile, cards)) and self.used(team, limit) + want > self.most(team, limit)
+        ]
+
     def inside(self, team: str, profile: str, cards: int) -> bool:
         """True where so many more cards stay inside the team's nominal quota, which exists."""
         return self.within(team, ((profile, cards),))

@@ -11,9 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cardpool.domain.gangs import Gang, Option
 from cardpool.engine.future import Future, Prober, Room
+
+_MANY: Final = 16  # from so many on, all rooms at once are faster than one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +29,14 @@ class Opening:
 
     future: Future
     start: float | None
-    waits_for: int
+    gone: tuple[Room, ...]
     sure: bool = True
     learned: int = 0
+
+    @property
+    def waits_for(self) -> int:
+        """How many gangs have to go first."""
+        return len(self.gone)
 
 
 def earliest(
@@ -36,22 +44,27 @@ def earliest(
 ) -> Opening | None:
     """The first moment at which the gang fits; None where it would not with every running gang gone."""
     staying = [room for room in rooms if not room.gang.leaving]
-    order = sorted(staying, key=lambda room: (_end(room, now), room.gang.started, room.gang.key))
-    known = sum(1 for room in order if _end(room, now) < math.inf)
+    order = in_order(staying, now)
+    known = sum(1 for room in order if end(room, now) < math.inf)
     search = _Search(late, gang, option, order)
     if search.fits(known):
         number = search.first(0, known)
-        start = _end(order[number - 1], now) if number else now
+        start = end(order[number - 1], now) if number else now
         learned = sum(1 for room in order[:number] if room.gang.learned)
-        return Opening(search.future, start, number, learned=learned)
+        return Opening(search.future, start, tuple(order[:number]), learned=learned)
     if known == len(order) or not search.fits(len(order)):
         return None
     if patient:
-        return Opening(search.future, None, len(order), sure=False)
-    return Opening(search.future, None, search.first(known, len(order)))
+        return Opening(search.future, None, tuple(order), sure=False)
+    return Opening(search.future, None, tuple(order[: search.first(known, len(order))]))
 
 
-def _end(room: Room, now: float) -> float:
+def in_order(staying: Sequence[Room], now: float) -> list[Room]:
+    """As they are taken to leave: by their known ends, then by their starts."""
+    return sorted(staying, key=lambda room: (end(room, now), room.gang.started, room.gang.key))
+
+
+def end(room: Room, now: float) -> float:
     """The declared or learned end; one that has passed says nothing any more."""
     ends = room.gang.ends
     return ends if ends is not None and ends > now else math.inf
@@ -68,12 +81,14 @@ class _Search:
 
     def fits(self, number: int) -> bool:
         """True where the gang fits once so many are gone; the future is left like that."""
-        while self.gone < number:
-            self.future.free(self.order[self.gone])
-            self.gone += 1
-        while self.gone > number:
-            self.gone -= 1
-            self.future.free(self.order[self.gone], -1)
+        low, high = sorted((self.gone, number))
+        moved, sign = self.order[low:high], 1 if number > self.gone else -1
+        if len(moved) > _MANY:
+            self.future.settle(moved, sign)
+        else:
+            for room in moved:
+                self.future.free(room, sign)
+        self.gone = number
         return self.prober.fits()
 
     def first(self, low: int, high: int) -> int:

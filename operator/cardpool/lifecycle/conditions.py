@@ -66,6 +66,10 @@ class Board:
         """The reason that stands, empty where the condition was never set."""
         return self._items[kind].reason if kind in self._items else ""
 
+    def message(self, kind: Type) -> str:
+        """The message that stands, empty where the condition was never set."""
+        return self._items[kind].message if kind in self._items else ""
+
     def result(self) -> tuple[Condition, ...]:
         """All conditions in a fixed order, each judged on this generation."""
         order = {kind.value: place for place, kind in enumerate(Type)}

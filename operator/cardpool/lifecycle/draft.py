@@ -36,7 +36,7 @@ from cardpool.names import (
 )
 from cardpool.names import Phase as PhaseName
 
-QUIET_FIELDS = frozenset({"ready", "conditions", "progress"})
+QUIET_FIELDS = frozenset({"ready", "conditions", "progress", "queue"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,8 @@ class Draft:
 
     def step(self) -> Step | None:
         """Everything as one step, or None where nothing is to be written."""
+        if self.gang is None or self.placement is not None:
+            self.update(queue=None)
         self.update(conditions=self.board.result(), observed_generation=self.job.generation, phase=_phase(self))
         changed = {
             name

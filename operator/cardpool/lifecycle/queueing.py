@@ -122,7 +122,7 @@ def carry_out(answer: PlanResult, drafts: Mapping[str, Draft]) -> Iterator[Draft
         yield one
     for refusal in answer.refusals:
         if refusal.gang in drafts:
-            waiting.waits(drafts[refusal.gang], refusal)
+            waiting.waits(drafts[refusal.gang], refusal, len(answer.refusals), answer.advice)
     for eviction in answer.evictions:
         victim = drafts.get(eviction.gang)
         if eviction.by in drafts and victim is not None and victim.placement is not None:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from cardpool.domain.gangs import Gang, Refusal
+import math
+from typing import Final
+
+from cardpool.api.jobstatus import QueuePlace
+from cardpool.domain.gangs import Advice, Gang, Refusal
+from cardpool.engine import explain
 from cardpool.lifecycle import learning, mixes, restart, shapes, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import Attribution, Condition, Reason
+
+FIRST_TOLD: Final = 50  # whose place and advice is kept up to date
+MESSAGE_SECONDS: Final = 2.0
+MESSAGE_SECONDS_MAX: Final = 900.0
+MESSAGE_GRID: Final = 10.0  # those far behind are told at common moments: one cycle for all of them
 
 
 def profiles(draft: Draft) -> tuple[str, ...]:
@@ -80,14 +90,22 @@ def _no_profile(draft: Draft) -> None:
     draft.board.put(Condition.PODS_SCHEDULED, False, Reason.NO_VARIANT, text)
 
 
-def waits(draft: Draft, refusal: Refusal) -> None:
-    """Keep the planner's reason where people look; an Event only when the reason changes."""
+def waits(draft: Draft, refusal: Refusal, total: int, advice: Advice | None) -> None:
+    """Keep the planner's reason where people look; an Event only when the reason changes.
+
+    A new reason is told at once; new counts, a new place among the ``total`` in the queue and new advice wait until
+    what stands is old enough: two seconds for the first, longer for those far behind, whom nobody watches.
+    """
+    moved = draft.board.reason(Condition.PODS_SCHEDULED) != refusal.reason
+    if not moved and _stands(draft, refusal, total):
+        return
+    text = explain.line(refusal, total, _said(draft), advice.of(refusal.gang) if advice is not None else "")
     if refusal.reason is Reason.QUOTA_EXCEEDED:
-        draft.board.put(Condition.QUOTA_RESERVED, False, refusal.reason, refusal.message)
+        draft.board.put(Condition.QUOTA_RESERVED, False, refusal.reason, text)
     elif draft.board.reason(Condition.QUOTA_RESERVED) == Reason.QUOTA_EXCEEDED:
         draft.board.put(Condition.QUOTA_RESERVED, None, Reason.PENDING, "quota does not stand in the way any more")
-    moved = draft.board.reason(Condition.PODS_SCHEDULED) != refusal.reason
-    text = refusal.message + _said(draft)
+    if text != draft.board.message(Condition.PODS_SCHEDULED) or moved:
+        draft.update(queue=QueuePlace(position=refusal.position, of=total, time=times.at(draft.now)))
     draft.board.put(Condition.PODS_SCHEDULED, False, refusal.reason, text)
     if moved:
         draft.event(refusal.reason, text)
@@ -97,5 +115,22 @@ def _said(draft: Draft) -> str:
     """Why kube-scheduler refused the last attempt's pods, as long as nodes are avoided for it."""
     for item in reversed(draft.status.excluded):
         if item.message and (item.until is None or times.epoch(item.until) > draft.now):
-            return f"; kube-scheduler refused {item.node}: {item.message}"
+            return f"kube-scheduler refused {item.node}: {item.message}"
     return ""
+
+
+def _stands(draft: Draft, refusal: Refusal, total: int) -> bool:
+    """True where what was told has to do for now; it is looked at again when it is old enough and may be wrong."""
+    told = draft.status.queue
+    if told is None:
+        return False
+    near = refusal.position <= FIRST_TOLD
+    same = told.position == refusal.position and told.of == total
+    same = same and draft.board.message(Condition.PODS_SCHEDULED).startswith(refusal.message)
+    due = times.epoch(told.time) + min(MESSAGE_SECONDS_MAX, max(MESSAGE_SECONDS, refusal.position / 2))
+    if draft.now >= due:
+        return same and not near
+    if near or not same:
+        grid = MESSAGE_SECONDS if near else MESSAGE_GRID
+        draft.again(math.ceil(due / grid) * grid)
+    return True

@@ -7,11 +7,11 @@ in the queue's order, who waits for something else, who is refused.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from cardpool.domain.gangs import Placement, Refusal
+from cardpool.domain.gangs import Placement, PlanResult, Refusal
 from cardpool.domain.world import JobRecord
 from cardpool.lifecycle import conditions, times
 from cardpool.lifecycle.draft import Draft
@@ -169,7 +169,7 @@ def answers(rest: Rest, ended: frozenset[str]) -> Plan:
     results = [result for _, result in sorted(study.answers.items())]
     placements = {item.gang: item for result in results for item in result.placements}
     preempting = {item.gang: item for result in results for item in result.preempting}
-    refusals = {item.gang: item for result in results for item in result.refusals}
+    refusals = {item.gang: _in_full(item, result) for result in results for item in result.refusals}
     told: dict[str, JobAnswer] = {}
     for key, job in sorted(world.jobs.items()):
         if job.deleting or key in ended:
@@ -201,6 +201,12 @@ def answers(rest: Rest, ended: frozenset[str]) -> Plan:
     queue = dict.fromkeys((*placements, *refusals))
     asked = [told.pop(key) for key in queue if key in told]
     return Plan(tuple(in_order([*asked, *told.values()])), evictions, reservations, pools, homes)
+
+
+def _in_full(refusal: Refusal, result: PlanResult) -> Refusal:
+    """The refusal with what would free the gang; its place in the queue is told beside."""
+    advice = result.advice.of(refusal.gang) if result.advice is not None else ""
+    return replace(refusal, message=f"{refusal.message}; {advice}") if advice else refusal
 
 
 def in_order(told: Iterable[JobAnswer]) -> list[JobAnswer]:

@@ -174,6 +174,28 @@ async def test_a_foreign_pod_takes_a_reserved_card(scene: Scene, fake_cluster: C
     await scene.verify()
 
 
+async def test_what_the_planner_does_not_see_costs_a_try_for_each_node(scene: Scene) -> None:
+    """A host port that strangers hold: said at once, refused in kube-scheduler's words, and the free node is found."""
+    await scene.usual(3)
+    port = [{"containerPort": 8080, "hostPort": 8080}]
+    for place, node in enumerate(scene.nodes[:2]):
+        stranger = builders.foreign_pod(f"stranger-{place}", scene.name, node, cards=0)
+        stranger["spec"]["containers"][0]["ports"] = port
+        await scene.kube.create(stranger)
+    wanted = builders.group(1, 8, template=builders.template(ports=port))
+    await scene.submit(groups=[wanted], deadlines={"bindSeconds": 2})
+    named = await scene.until_condition("Accepted", "True")
+    assert "the planner does not model host ports" in named["message"]
+
+    message = await scene.until_waiting("BindTimeout", seconds=30)
+    assert "didn't have free ports" in message
+    assert ["didn't have free ports" in item["message"] for item in scene.status()["excluded"]] == [True]
+    status = await scene.until_running(seconds=60)
+    assert scene.nodes_of() == [scene.nodes[2]]
+    assert (status["attempt"], status["restarts"], status["faultRestarts"]) == (2, 0, 0)
+    await scene.verify()
+
+
 async def test_a_foreign_pod_has_the_name_of_a_rank(scene: Scene) -> None:
     """A stranger under a rank's name keeps the whole gang away and is left alone; once it is gone the gang starts."""
     await scene.usual(2)

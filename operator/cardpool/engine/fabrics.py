@@ -132,8 +132,15 @@ class Fabrics:
         return least
 
     def take(self, at: NDArray[np.intp], counts: Ints, cards: int) -> None:
-        """Hold ``counts[i]`` pods of so many cards at position ``at[i]``, each in the tightest fabrics that hold it."""
-        whole, rest = divmod(-(-cards // self.unit) * self.unit, self.size)
+        """Hold ``counts[i]`` pods of so many cards at position ``at[i]``, each in the tightest fabrics that hold it.
+
+        Which are the tightest nobody knows on a node with doubtful cards: there the pod's cards are doubtful too.
+        """
+        cards = -(-cards // self.unit) * self.unit
+        whole, rest = divmod(cards, self.size)
+        sure = self.doubt[at] <= 0
+        self.doubt[at[~sure]] += counts[~sure] * cards
+        at, counts = at[sure], counts[sure]
         for number in range(int(counts.max(initial=0))):
             here = at[counts > number]
             for _ in range(whole):

@@ -21,7 +21,7 @@ import numpy as np
 
 from cardpool.domain.gangs import Gang, Option, Placement
 from cardpool.domain.inventory import CARDS
-from cardpool.engine import bundle, future, place, preempt, quota
+from cardpool.engine import bundle, fabrics, future, place, preempt, quota
 from cardpool.engine.attempt import Attempt, Mask
 from cardpool.engine.future import Future, Prober, Room
 
@@ -235,7 +235,8 @@ class _Search:
             self.unlanded += 1
             return
         asked, landed = way
-        moved = [(mover, landed[mover.key]) for mover in gone if _moves(mover, landed[mover.key])]
+        inside = self.future.ground.fabrics is not None  # from one fabric of its node to another is a move as well
+        moved = [(mover, landed[mover.key]) for mover in gone if inside or _moves(mover, landed[mover.key])]
         cost = _cost([mover for mover, _ in moved])
         if self.best is None or cost < self.best[0]:
             self.best = cost, Found(asked, tuple(moved))
@@ -306,6 +307,7 @@ def _put(trial: Future, present: Future, mover: Mover, closed: Mask | None) -> P
     """The mover's new place, taken from both: what is left beside the others, and what is free now or its own."""
     present.free(mover.room)
     room = np.minimum(trial.ground.free, present.ground.free)
+    common = fabrics.beside(trial.ground.fabrics, [present.ground.fabrics])
     present.free(mover.room, -1)
     if closed is not None:
         room[closed] = 0
@@ -313,6 +315,7 @@ def _put(trial: Future, present: Future, mover: Mover, closed: Mask | None) -> P
     for how in (place.keep, place.place):
         ground = trial.ground.copy()
         ground.put(np.arange(ground.size), room)
+        ground.fabrics = common.copy() if common is not None else None
         mark = ground.snapshot()
         answer = how(ground, mover.gang, option)
         if isinstance(answer, Placement):
@@ -321,7 +324,7 @@ def _put(trial: Future, present: Future, mover: Mover, closed: Mask | None) -> P
             beyond = np.zeros_like(room)
             beyond[taken.at] = taken.amounts
             beyond[mover.room.at] = np.maximum(beyond[mover.room.at] - mover.room.seats.amounts, 0)
-            present.take(taken.at, beyond[taken.at])
+            present.take(taken.at, beyond[taken.at], fabrics.beyond(taken.fabrics, mover.room.at, mover.room.fabrics))
             return answer
     return None
 

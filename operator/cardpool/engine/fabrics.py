@@ -208,6 +208,15 @@ def beside(own: Fabrics | None, others: Sequence[Fabrics | None]) -> Fabrics | N
     return joined
 
 
+def beyond(taken: State | None, at: NDArray[np.intp], own: State | None) -> State | None:
+    """What is taken beyond what somebody has at some positions already."""
+    if taken is None or own is None:
+        return taken
+    named, doubt = taken[0].copy(), taken[1].copy()
+    named[at], doubt[at] = np.maximum(named[at] - own[0], 0), np.maximum(doubt[at] - own[1], 0)
+    return named, doubt
+
+
 def fault(fabrics: Fabrics | None, option: Option) -> Fault | None:
     """What is wrong with a request on a profile with dies in pairs: as with the maker, one die is for a single pod."""
     if fabrics is None or fabrics.unit == 1:

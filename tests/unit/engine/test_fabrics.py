@@ -12,7 +12,7 @@ from cardpool.domain.fabrics import WHOLE, Held, NodeFabrics, index_of
 from cardpool.domain.gangs import Running
 from cardpool.domain.inventory import Cause, Inventory
 from cardpool.domain.teams import Rules
-from cardpool.engine import build, fabrics, plan
+from cardpool.engine import build, defrag, fabrics, future, plan
 from cardpool.engine.ground import Ground
 from cardpool.names import Reason
 from tests.support import worlds
@@ -248,3 +248,25 @@ INDEXES: dict[str, tuple[str, str, int]] = {
 def test_the_index_of_a_card(card: str, ids: str, expected: int) -> None:
     """The number at the end, or where the profile says; nothing else is taken for one."""
     assert expected == index_of(card, ids)
+
+
+def test_a_move_lands_where_its_cards_are_together() -> None:
+    """Moving the small gang frees a fabric; it goes where one has room for it, not where two have a card each."""
+    home = node("a", 2, 1, size=4, held=held(old=(2, 0)), pods_used=2)
+    beside = node("a", 2, 2, size=4, held=held(old=(2, 0)), pods_used=2)
+    split, whole = node("b", 1, 1, size=4), node("c", 2, 0, size=4)
+    old, asked = worlds.holds("old", 2, uid="old"), gang(group(1, 4))
+    back = gang(group(1, 2), key="old", previous={0: "a"})
+
+    def way(*rows: build.NodeRow) -> defrag.Found | defrag.Nowhere:
+        ground = Ground(pool(*rows), 0)
+        movers = defrag.movers(future.rooms(ground, [old]), [back], 1000.0)
+        return defrag.search(future.Future(ground, tracked=False), asked, asked.options[0], movers)
+
+    found = way(home, split, whole)
+    assert isinstance(found, defrag.Found)
+    assert [placement.nodes() for _, placement in found.moves] == [("c",)]
+    assert isinstance(way(home, split), defrag.Nowhere)
+    inside = way(beside, split)
+    assert isinstance(inside, defrag.Found)
+    assert [placement.nodes() for _, placement in inside.moves] == [("a",)]

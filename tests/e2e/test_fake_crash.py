@@ -91,6 +91,7 @@ async def test_a_leader_that_slept_while_another_took_over(
 
     assert lead_of(recorder) == "standby"
     assert standby.alive
+    scene.operator = standby
     # What the sleeper had in flight may still arrive; none of it may stay, and the new gang is untouched.
     changed = [
         seen for seen in recorder.events if seen.kind == "TrainingJob" and scene.concerns(seen) and seen.at > before
@@ -103,7 +104,7 @@ async def test_a_planned_handover_is_quick(
     scene: Scene, operator: Operator, make_operator: MakeOperator, recorder: Recorder
 ) -> None:
     """A leader that is asked to end releases the Lease; the standby takes it before it would end, and places the next."""
-    await make_operator("second")
+    scene.operator = await make_operator("second")
     await scene.usual(2)
     begun = time.time()
     await operator.stop()

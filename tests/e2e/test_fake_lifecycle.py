@@ -100,7 +100,7 @@ async def test_suspend_and_resume(scene: Scene) -> None:
     await scene.patch_job("llm", suspend=True)
     await scene.until_condition("Suspended", "True")
 
-    assert scene.pods() == []
+    await scene.until(lambda: not scene.pods(), "no pod is left")
     assert scene.status()["phase"] == "Suspended"
     await scene.patch_job("llm", suspend=False)
     after = await scene.until_running()
@@ -341,7 +341,7 @@ async def test_deadlines_end_the_job(scene: Scene, how: str) -> None:
 
     assert scene.status()["phase"] == "Failed"
     await scene.until_condition("Finished", "True")
-    assert scene.pods() == []
+    await scene.until(lambda: not scene.pods(), "no pod is left")
     await scene.verify()
 
 

@@ -25,6 +25,11 @@ def labels_of(scene: Scene, node: str) -> Mapping[str, str]:
     return labels
 
 
+async def until_labels(scene: Scene, node: str, labels: Mapping[str, str]) -> None:
+    """Return when the node carries these labels."""
+    await scene.until(lambda: labels.items() <= labels_of(scene, node).items(), f"{dict(labels)} on {node}")
+
+
 def supernodes_of(scene: Scene) -> dict[str, Body]:
     """The pool's Supernodes by the value of the supernode label."""
     return {
@@ -50,19 +55,13 @@ async def test_nodes_become_one_counted_pool(scene: Scene) -> None:
     await scene.add_nodes(1, supernode="SN_1")
     await scene.add_nodes(2, supernode="sn.x_Y", vendor="ascend")
     pool = await scene.add_pool(vendors=["nvidia", "ascend"])
-    status = status_of(pool)
+    status, ours = status_of(pool), {"cardpool.dev/pool": scene.name}
     await scene.until(lambda: len(supernodes_of(scene)) == 3, "three supernodes")
 
     for name in scene.nodes[:3]:
-        assert {
-            "cardpool.dev/pool": scene.name,
-            "cardpool.dev/profile": "nvidia",
-            GPU_LABEL: "true",
-        }.items() <= labels_of(scene, name).items()
+        await until_labels(scene, name, {**ours, "cardpool.dev/profile": "nvidia", GPU_LABEL: "true"})
     for name in scene.nodes[3:]:
-        assert {"cardpool.dev/profile": "ascend", "workerselector": "dls-worker-node"}.items() <= labels_of(
-            scene, name
-        ).items()
+        await until_labels(scene, name, {**ours, "cardpool.dev/profile": "ascend", "workerselector": "dls-worker-node"})
         assert GPU_LABEL not in labels_of(scene, name)
     assert {"SN_0", "SN_1", "sn.x_Y"} == set(supernodes_of(scene))
     for value, one in supernodes_of(scene).items():
@@ -196,7 +195,7 @@ async def test_a_node_of_two_pools_belongs_to_the_older(scene: Scene) -> None:
     )  # fmt: skip
 
     assert scene.nodes[0] in str(status_of(body)["conditions"])
-    assert scene.name == labels_of(scene, scene.nodes[0])["cardpool.dev/pool"]
+    await until_labels(scene, scene.nodes[0], {"cardpool.dev/pool": scene.name})
     await scene.verify()
 
 
@@ -273,7 +272,7 @@ async def test_a_new_maker_is_a_config_map(scene: Scene) -> None:
         await until_pool(scene, "Ready", "True")
         await scene.submit(pods=1)
         await scene.until_running()
-        assert labels_of(scene, scene.nodes[0])["acme.example/plugin"] == "on"
+        await until_labels(scene, scene.nodes[0], {"acme.example/plugin": "on"})
         await scene.clear()
     finally:
         await scene.kube.delete("ConfigMap", f"{scene.name}-vendors", "default")

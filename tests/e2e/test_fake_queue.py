@@ -38,8 +38,8 @@ async def test_a_whole_gang_goes_for_a_higher_priority_and_comes_back(scene: Sce
     status = await scene.until_job(lambda status: status.get("attempt") == 1, "in its second attempt", "old")
     assert status["lastFault"]["attribution"] == "Preemption"
     assert scene.last_counts("old") == 0
-    assert scene.events("Preempted", "old")
-    assert scene.events("WaitingForPreemption", "new")
+    await scene.until(lambda: scene.events("Preempted", "old"), "an Event on the one that goes")
+    await scene.until(lambda: scene.events("WaitingForPreemption", "new"), "an Event on the one that comes")
     await scene.until_waiting("InsufficientCards", "old")
     await scene.succeed("new")
     await scene.until_running("old", attempt=1)

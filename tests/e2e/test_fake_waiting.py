@@ -170,7 +170,9 @@ async def test_a_foreign_pod_takes_a_reserved_card(scene: Scene, fake_cluster: C
     assert status["attempt"] >= 1
     assert taken not in scene.nodes_of()
     assert (status["restarts"], status["faultRestarts"]) == (0, 0)
-    assert any("BindTimeout" in str(entry) for entry in status["history"]) or scene.events("BindTimeout")
+    await scene.until(
+        lambda: "BindTimeout" in str(scene.status()["history"]) or scene.events("BindTimeout"), "BindTimeout is said"
+    )
     await scene.verify()
 
 
@@ -240,7 +242,7 @@ async def test_the_api_refuses_pods_for_their_security(scene: Scene) -> None:
     message = await scene.until_waiting("PodRefused")
 
     assert "violates PodSecurity" in message
-    assert scene.pods() == []
+    await scene.until(lambda: not scene.pods(), "no pod is left")
     await scene.kube.patch("Namespace", scene.name, {"metadata": {"labels": {label: None}}})
     await scene.until_running(seconds=60)
     await scene.verify()

@@ -11,12 +11,14 @@ import asyncio
 import itertools
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from e2e.cluster import rest
 from tests.support.history import Body, status_of
-from tests.support.operator_process import Operator
-from tests.support.scene import Scene
+
+if TYPE_CHECKING:
+    from tests.support.operator_process import Operator
+    from tests.support.scene import Scene
 
 MARK = "example.com/looked"
 SEEN = ("Node", "Pod", "TrainingJob", "CardPool", "Supernode")

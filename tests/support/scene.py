@@ -1,7 +1,7 @@
 """One scenario from its setting to its verdict.
 
-``verify`` is the end of every test: the scene grows still, stays so, everything is deleted, and the checker judges the
-whole history.
+``verify`` is the end of every test: the operator has decided on everything, the scene grows still and stays so,
+everything is deleted, and the checker judges the whole history.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from tests.support import invariants
+from tests.support import decided, invariants
 from tests.support.history import PREFIX, Body, Seen, controller
 from tests.support.kubeclient import Kube
 from tests.support.operator_process import Operator
@@ -27,7 +27,7 @@ OWNED = ("Pod", "Service", "ConfigMap")
 
 
 class Scene(Stage):
-    """A stage whose whole history is judged at the end."""
+    """A stage whose whole history is judged at the end; ``operator`` is the one that leads then."""
 
     def __init__(self, name: str, kube: Kube, recorder: Recorder, operator: Operator) -> None:
         super().__init__(name, kube, recorder)
@@ -65,6 +65,7 @@ class Scene(Stage):
         """Grow still, stay so for ``quiet`` seconds, delete all jobs (unless ``keep``), then judge the whole history."""
         windows: tuple[Quiet, ...] = tuple(expected.pop("windows", ()))
         if quiet:
+            await decided.on_everything(self)
             await self.recorder.settled(self.ours, STILL, SECONDS)
             since = time.time()
             await asyncio.sleep(quiet)

@@ -134,14 +134,20 @@ class View:
     async def until_running(
         self, name: str = "llm", attempt: int | None = None, seconds: float = SECONDS
     ) -> Mapping[str, Any]:
-        """The job's status, once all of its pods run (in that attempt)."""
+        """The job's status, once all of its pods run (in that attempt) and were seen to."""
 
         def look(status: Mapping[str, Any]) -> bool:
             ready, _, want = str(status.get("ready", "")).partition("/")
             here = attempt is None or status.get("attempt") == attempt
             return status.get("phase") == "Running" and here and ready == want and bool(ready)
 
-        return await self.until_job(look, f"Running in attempt {attempt}", name, seconds)
+        def run() -> int:
+            return sum(status_of(pod).get("phase") == "Running" for pod in self.pods(name))
+
+        status = await self.until_job(look, f"Running in attempt {attempt}", name, seconds)
+        want = int(str(status["ready"]).partition("/")[2])
+        await self.until(lambda: run() >= want, f"{want} pods of {name} seen Running")  # another watch than the job's
+        return status
 
     async def until_waiting(self, reason: str, name: str = "llm", seconds: float = SECONDS) -> str:
         """The message of PodsScheduled, once it is False for that reason."""

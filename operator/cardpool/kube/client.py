@@ -15,7 +15,7 @@ import functools
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from enum import StrEnum
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
@@ -51,7 +51,11 @@ CEILINGS: Final[Mapping[Lane, int]] = {Lane.READ: 8, Lane.WRITE: 48, Lane.STATUS
 
 
 class Client:
-    """Requests to one API server. ``before_write`` runs immediately before each write outside the lease's own lane."""
+    """Requests to one API server.
+
+    ``before_write`` runs before each write outside the lease's own lane, and once more when its bytes go out: between
+    the two a connection may have to be made, through which a process that was stopped meanwhile would write.
+    """
 
     def __init__(
         self,
@@ -215,10 +219,13 @@ class Client:
         window = self.stats[lane]
         async with window:
             headers = {**await self._headers(), **({"Content-Type": content_type} if data is not None else {})}
-            if method != "GET" and lane is not Lane.LEASE and self.before_write is not None:
+            fenced = method != "GET" and lane is not Lane.LEASE
+            if fenced and self.before_write is not None:
                 self.before_write()
             try:
-                answer = await self._send(method, path, params=params, data=data, headers=headers, timeout=timeout)
+                answer = await self._send(
+                    method, path, params=params, data=data, headers=headers, timeout=timeout, fenced=fenced
+                )
             except errors.ApiError as error:
                 if error.code == 429:
                     window.throttle(error.retry_after)
@@ -235,6 +242,7 @@ class Client:
         data: bytes | None,
         headers: Mapping[str, str],
         timeout: float,
+        fenced: bool,
     ) -> bytes:
         session = self._open()
         try:
@@ -245,6 +253,7 @@ class Client:
                 data=data,
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 10.0)),
+                trace_request_ctx=fenced,
                 **self._extras(),
             ) as response:
                 if response.status >= 400:
@@ -262,8 +271,17 @@ class Client:
         if self._session is None:
             context = self._credentials.ssl_context()
             connector = aiohttp.TCPConnector(limit=0, ssl=True if context is None else context)
-            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=2**20, trust_env=False)
+            trace = aiohttp.TraceConfig()
+            trace.on_request_headers_sent.append(self._last_look)
+            self._session = aiohttp.ClientSession(
+                connector=connector, read_bufsize=2**20, trust_env=False, trace_configs=[trace]
+            )
         return self._session
+
+    async def _last_look(self, _: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        """The fence with the connection made: raising here, nothing of the request leaves."""
+        if context.trace_request_ctx and self.before_write is not None:
+            self.before_write()
 
     def _url(self, path: str) -> str:
         return f"{self._credentials.server}{path}"

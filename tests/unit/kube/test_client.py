@@ -170,6 +170,23 @@ async def test_the_fence_is_asked_after_the_wait(server: scripted.Server) -> Non
     assert server.count("POST") == 1
 
 
+async def test_the_fence_is_asked_when_the_bytes_go_out(server: scripted.Server) -> None:
+    """A write whose connection was made while the lease went is stopped though it passed the first look."""
+    looks = 0
+
+    def fence() -> None:
+        nonlocal looks
+        looks += 1
+        if looks % 2 == 0:
+            raise errors.LeaseLostError("gone meanwhile")
+
+    async with scripted.api(server, before_write=fence) as api:
+        for write in (api.post(PODS, {}), api.patch(PODS, {}), api.delete(PODS), api.apply(PODS, {})):
+            with pytest.raises(errors.LeaseLostError):
+                await write
+    assert (looks, server.asked) == (8, [])
+
+
 async def test_lanes_bound_what_is_in_flight(server: scripted.Server) -> None:
     """A hundred writes at once never exceed their window, and a status passes them in its own lane."""
     server.say("POST", *(scripted.after(0.05, scripted.answer({})) for _ in range(40)))

@@ -41,6 +41,7 @@ async def explain(api: kube_client.Client, namespace: str, name: str) -> dict[st
         "restarts": status.get("restarts", 0),
         "faultRestarts": status.get("faultRestarts", 0),
         "ready": status.get("ready", ""),
+        "size": status.get("size"),
         "why": why(conditions),
         "retryAfter": status.get("retryAfter"),
         "nodes": [node for segment in placement.get("segments") or () for node in segment.get("nodes") or ()],
@@ -85,6 +86,8 @@ def explain_text(answer: Mapping[str, Any]) -> str:
         f"[bold]{job}[/] is [bold]{answer['phase']}[/] (attempt {answer['attempt']}, ready {answer['ready'] or '-'})",
         f"  {escape(cause['condition'])} {escape(cause['reason'])}: {escape(cause['message'])}",
     ]
+    if (size := answer["size"]) and size.get("pods") != size.get("wanted"):
+        lines.append(f"  has {size.get('pods', 0)} of the {size.get('wanted', 0)} pods that it wants")
     if answer["retryAfter"]:
         lines.append(f"  nothing is tried before {answer['retryAfter']}")
     if fault := answer["lastFault"]:
@@ -150,6 +153,7 @@ def _job(item: Mapping[str, Any]) -> dict[str, Any]:
         "name": item["metadata"]["name"],
         "phase": status.get("phase") or "unseen",
         "ready": status.get("ready", ""),
+        "wanted": (status.get("size") or {}).get("wanted", ""),
         "attempt": status.get("attempt", 0),
         "step": (status.get("progress") or {}).get("step", ""),
         "reason": why(status.get("conditions") or [])["reason"],

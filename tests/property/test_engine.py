@@ -88,6 +88,13 @@ def mixed_gangs(draw: st.DrawFn, key: str) -> Gang:
     return worlds.gang(*shapes, key=key, demand=demand, **fields)
 
 
+def with_replicas(gang: Gang, pods: int, least: int = 0) -> Gang:
+    """A gang of one shape with another number of pods."""
+    option = gang.options[0]
+    shape = dataclasses.replace(option.groups[0], replicas=pods, min_replicas=least)
+    return dataclasses.replace(gang, options=(dataclasses.replace(option, groups=(shape,)),))
+
+
 def inventory_of(rows: list[build.NodeRow]) -> Inventory:
     return build.build_inventory(rows, (worlds.PROFILE,), (worlds.tree(*LEVELS),))
 
@@ -100,6 +107,39 @@ def test_no_is_never_wrong_for_one_shape(rows: list[build.NodeRow], gang: Gang) 
     result = worlds.planned(inventory, gang)
     assert placements.violations(inventory, [gang], result) == []
     assert placements.exists(inventory, gang) == bool(result.placements)
+
+
+@QUICK
+@given(node_rows(), gangs("team-a/one"), st.integers(1, 6))
+def test_an_elastic_gang_has_the_largest_legal_size_that_exists(
+    rows: list[build.NodeRow], gang: Gang, least: int
+) -> None:
+    """Of every legal size, found by dividing and trying all; and the answer keeps every promise."""
+    inventory = inventory_of(rows)
+    shape = gang.options[0].groups[0]
+    elastic = with_replicas(gang, shape.replicas, least)
+    step = max((block.pods for block in gang.topology.blocks), default=1)
+    result = worlds.planned(inventory, elastic)
+    assert placements.violations(inventory, [elastic], result) == []
+    legal = [pods for pods in range(min(least, shape.replicas), shape.replicas + 1) if pods % step == 0]
+    fits = [pods for pods in legal if placements.exists(inventory, with_replicas(gang, pods))]
+    assert max(fits, default=0) == sum(len(one.nodes()) for one in result.placements)
+
+
+@QUICK
+@given(node_rows(), st.data())
+def test_elastic_gangs_of_several_groups_keep_every_promise(rows: list[build.NodeRow], data: Any) -> None:
+    """Bounds, blocks, capacity; and never No where the full size fits."""
+    inventory = inventory_of(rows)
+    queue = []
+    for number in range(data.draw(st.integers(1, 3))):
+        whole = data.draw(mixed_gangs(f"team-a/g{number}"))
+        shapes = tuple(
+            dataclasses.replace(one, min_replicas=data.draw(st.integers(0, one.replicas)))
+            for one in whole.options[0].groups
+        )
+        queue.append(dataclasses.replace(whole, options=(dataclasses.replace(whole.options[0], groups=shapes),)))
+    assert placements.violations(inventory, queue, worlds.planned(inventory, *queue)) == []
 
 
 @QUICK

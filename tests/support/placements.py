@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,9 @@ def violations(inventory: Inventory, gangs: Sequence[Gang], result: PlanResult) 
     used: Counter[tuple[str, str]] = Counter()
     for placement in result.placements:
         gang = by_key[placement.gang]
-        option = next(option for option in gang.options if option.profile == placement.profile)
+        asked = next(option for option in gang.options if option.profile == placement.profile)
+        option = sized(asked, placement)
+        found += _bounds(gang, asked, option)
         found += _broken(inventory, gang, option, placement)
         for shape, node in zip(shapes(option), placement.nodes(), strict=False):
             used[node, "cards"] += shape.cards_per_pod
@@ -33,6 +36,30 @@ def violations(inventory: Inventory, gangs: Sequence[Gang], result: PlanResult) 
         if amount > inventory.free[inventory.index[node], column]:
             found.append(f"{node} has too little {resource}")
     return found
+
+
+def sized(option: Option, placement: Placement) -> Option:
+    """The option with as many pods as were placed."""
+    pods = Counter[str]()
+    for part in placement.segments:
+        pods[part.group] += len(part.nodes)
+    return dataclasses.replace(
+        option, groups=tuple(dataclasses.replace(one, replicas=pods[one.name]) for one in option.groups)
+    )
+
+
+def _bounds(gang: Gang, asked: Option, option: Option) -> Iterator[str]:
+    """A size that the gang cannot have."""
+    total = sum(one.replicas for one in option.groups)
+    for block in gang.topology.blocks:
+        if total % block.pods:
+            yield f"{gang.key}: a block of {block.pods} does not divide {total} pods"
+    for wanted, got in zip(asked.groups, option.groups, strict=True):
+        fewest = min(wanted.min_replicas or wanted.replicas, wanted.replicas)
+        if not fewest <= got.replicas <= wanted.replicas:
+            yield f"{gang.key}: {got.replicas} pods of {wanted.name}, not {fewest} to {wanted.replicas}"
+        if any(got.replicas % block.pods for block in wanted.topology.blocks):
+            yield f"{gang.key}: {got.replicas} pods of {wanted.name} are no whole blocks"
 
 
 def shapes(option: Option) -> list[GroupShape]:

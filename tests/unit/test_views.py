@@ -72,6 +72,18 @@ async def test_explain_renders_what_people_wrote() -> None:
     assert "1 of 2 pods [fit]" in captured.get()
 
 
+async def test_a_smaller_gang_is_told_of() -> None:
+    """How many pods an elastic gang has, and how many it wants."""
+    made = api()
+    size = {"pods": 3, "wanted": 4, "groups": [{"name": "worker", "pods": 3}]}
+    made.put_object(JOB_PATH, {**builders.job("llm", "team", "main"), "status": {**STATUS, "size": size}})
+    answer = await views.explain(made, "team", "llm")  # type: ignore[arg-type]
+
+    assert size == answer["size"]
+    assert "has 3 of the 4 pods that it wants" in views.explain_text(answer)
+    assert [job["wanted"] for job in (await views.top(made))["jobs"]] == [4, ""]  # type: ignore[arg-type]
+
+
 async def test_a_job_that_is_not_there_is_an_input_error() -> None:
     """The message names it."""
     with pytest.raises(errors.InputError, match="team/none"):

@@ -129,6 +129,7 @@ DEFINITIONS: Final = (
             Column("Checkpoint", ".status.checkpoint.step", "integer"),
             Column("Pool", ".spec.pool"),
             Column("Attempt", ".status.attempt", "integer", 1),
+            Column("Wanted", ".status.size.wanted", "integer", 1),
             Column("Reason", '.status.conditions[?(@.type=="PodsScheduled")].reason', "string", 1),
             Column("Profile", ".status.placement.segments[0].profile", "string", 1),
             Column("Supernode", ".status.placement.segments[0].supernode", "string", 1),

@@ -130,7 +130,7 @@ class Group(common.SpecModel):
     )
     replicas: Pods = Field(description="Pods of this group.")
     min_replicas: Pods | None = Field(
-        default=None, description="With fewer pods the group may start or go on too. Absent: not elastic."
+        default=None, description="The group may start and go on with as few pods as this. Absent: not elastic."
     )
     cards_per_pod: Cards = Field(description="Cards of each pod; 0 for a launcher without cards.")
     container: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(

@@ -49,6 +49,27 @@ class Placement(common.StatusModel):
     ] = ()
 
 
+class GroupSize(common.StatusModel):
+    """Pods of one group."""
+
+    name: Annotated[str, Field(max_length=15)] = Field(description="Group.")
+    pods: common.Count = Field(default=0, description="Pods of the last placement.")
+
+
+class Size(common.StatusModel):
+    """The size of an elastic gang, as of its last placement."""
+
+    pods: common.Count = Field(default=0, description="Pods of the whole gang.")
+    wanted: common.Count = Field(default=0, description="Pods at full size on this profile.")
+    groups: Annotated[tuple[GroupSize, ...], common.keyed("name", most=8, doc="Pods of each group.")] = ()
+    fixed: bool = Field(
+        default=False, description="True: checkpoints may have been saved that only as many ranks can load."
+    )
+    next: common.Count | None = Field(
+        default=None, description="The next start takes at most so many pods: the gang made room for another."
+    )
+
+
 class RestartTime(common.StatusModel):
     """One restart that still counts in the window."""
 
@@ -176,6 +197,7 @@ class TrainingJobStatus(common.StatusModel):
         tuple[RestartTime, ...], common.atomic(most=100, doc="Restarts that may still count in the window.")
     ] = ()
     placement: Placement | None = Field(default=None, description="Where the pods of the present attempt go.")
+    size: Size | None = Field(default=None, description="Pods that an elastic gang has, and wants.")
     succeeded_ranks: Annotated[str, Field(pattern=r"^[-0-9,]*$", max_length=65_536)] = Field(
         default="", description="Ranks that succeeded, as ranges such as 0-3,7."
     )

@@ -61,7 +61,7 @@ class GroupShape:
     """One group of a gang as one profile would run it.
 
     ``requests`` are per pod without the cards: canonical integers (cpu in millicores, memory and ephemeral storage in
-    bytes, the rest in units).
+    bytes, the rest in units). ``min_replicas`` is the least number of pods that will do; 0 means all of them.
     """
 
     name: str
@@ -71,6 +71,7 @@ class GroupShape:
     tolerations: tuple[Toleration, ...] = ()
     nodes: NodeFilter = NodeFilter()
     topology: TopologyRequest = field(default_factory=TopologyRequest)
+    min_replicas: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +99,12 @@ class Mix:
 class Gang:
     """One job that wants a place now.
 
-    ``options`` are the accepted profiles whose waiting time is over. ``previous`` maps a rank to the node it ran on
-    (healthy ranks keep their node), ``excluded`` are nodes with the cause why they are avoided for this gang.
-    ``created`` and ``queued`` (since when it waits, 0 = since it was made) are seconds since the epoch. ``repair``
-    marks the replacement of a running gang, for which spares are open. ``runtime`` is the run time in seconds,
-    declared or learned from earlier runs, None where nobody knows. ``mix`` is asked for what none of the options
-    holds; None: one profile or nothing.
+    ``options`` are the accepted profiles whose waiting time is over. ``previous`` maps a rank, counted as at full
+    size, to the node it ran on (healthy ranks keep their node); ``excluded`` are nodes with the cause why they are
+    avoided for this gang. ``created`` and ``queued`` (since when it waits, 0 = since it was made) are seconds since the
+    epoch. ``repair`` marks the replacement of a running gang, for which spares are open. ``runtime`` is the run time in
+    seconds, declared or learned from earlier runs, None where nobody knows. ``mix`` is asked for what none of the
+    options holds; None: one profile or nothing.
     """
 
     key: str

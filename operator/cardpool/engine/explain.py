@@ -109,6 +109,12 @@ def mixed(refusal: Refusal, way: str, more: str, pods: int) -> Refusal:
     return dataclasses.replace(refusal, message=_cut(f"mixed ({way}): {refusal.message}{more}"), want=pods)
 
 
+def at_least(refusal: Refusal, least: Option, full: Option) -> Refusal:
+    """What stands in the way of an elastic gang even at its least size."""
+    message = _cut(f"not even the least size of {_want(least)} of {_want(full)} pods: {refusal.message}")
+    return dataclasses.replace(refusal, message=message)
+
+
 def unfit(attempt: Attempt, whole: Part) -> Refusal:
     """The answer for a gang that does not fit into an attempt's profile; the attempt is as it was before."""
     option = attempt.option

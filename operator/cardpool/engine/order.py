@@ -16,7 +16,7 @@ import numpy as np
 from cardpool.domain.gangs import Gang, GroupShape
 from cardpool.domain.inventory import CARDS, Inventory
 from cardpool.domain.teams import Reclaim
-from cardpool.engine import quota
+from cardpool.engine import elastic, quota
 from cardpool.engine.quota import Ledger
 
 Rank = tuple[bool, int, float, float, str]
@@ -58,7 +58,8 @@ class Queue:
         borrows = False
         if ledger.rules.reclaim is Reclaim.ANY:
             borrows = not any(
-                ledger.inside(gang.team, option.profile, quota.cards_of(option)) for option in gang.options
+                ledger.inside(gang.team, option.profile, quota.cards_of(option))
+                for option in elastic.least(gang).options
             )
         return borrows, -gang.priority, quota.share(ledger, gang.team, self._capacity), gang.created, gang.key
 
@@ -92,4 +93,5 @@ def _mixed(gang: Gang) -> Hashable:
 
 def _shape(shape: GroupShape) -> Hashable:
     needs = tuple(sorted(shape.requests.items()))
-    return shape.name, shape.replicas, shape.cards_per_pod, needs, shape.tolerations, shape.nodes, shape.topology
+    size = shape.replicas, shape.min_replicas
+    return shape.name, size, shape.cards_per_pod, needs, shape.tolerations, shape.nodes, shape.topology

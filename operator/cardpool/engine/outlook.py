@@ -84,11 +84,24 @@ class Outlook:
             self._occupy(gang, answer)
         return answer
 
-    def _beside(self, how: Place, gang: Gang, option: Option) -> Placement | Refusal | None:
+    def trial(self, how: Place, gang: Gang, option: Option) -> Placement | Refusal | None:
+        """What ``place`` would answer; nothing is taken."""
+        ground, _ = self._bounded(gang)
+        mark = ground.snapshot()
+        answer = how(ground, gang, option)
+        ground.restore(mark)
+        return answer
+
+    def _bounded(self, gang: Gang) -> tuple[Ground, bool]:
+        """The room that the gang may take, and whether something of what is free is kept for others."""
         kept = self.kept if self.kept is not None and not self.excuses(gang) else None
         late = self._late if self.claimed is not None else None
-        bounds = [bound for bound in (late, kept) if bound is not None]
-        ground = self._shared(late, kept) if bounds else self.ground
+        bounds = late is not None or kept is not None
+        return (self._shared(late, kept) if bounds else self.ground), bounds
+
+    def _beside(self, how: Place, gang: Gang, option: Option) -> Placement | Refusal | None:
+        kept = self.kept if self.kept is not None and not self.excuses(gang) else None
+        ground, bounds = self._bounded(gang)
         mark = ground.snapshot()
         answer = how(ground, gang, option)
         if isinstance(answer, Placement):

@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from cardpool.domain.gangs import (
@@ -24,7 +25,7 @@ from cardpool.domain.gangs import (
 )
 from cardpool.domain.inventory import CARDS, Inventory
 from cardpool.domain.teams import ALL, Reclaim, Rules
-from cardpool.engine import advice, explain, future, ground, mixing, order, outlook, preempt, quota
+from cardpool.engine import advice, elastic, explain, future, ground, mixing, order, outlook, preempt, quota
 from cardpool.engine.future import Room
 from cardpool.engine.outlook import BLOCKING, Outlook
 from cardpool.engine.reserve import Opening
@@ -99,10 +100,11 @@ class _Cycle:
                 placements.append(answer)
                 continue
             if self.head is None and answer.reason in BLOCKING | {Reason.QUOTA_EXCEEDED}:
-                answer = self._preempt(gang, answer) or self._hold(gang, answer)
+                asked = elastic.least(gang)
+                answer = self._preempt(asked, answer) or self._hold(asked, answer)
             refusals.append(dataclasses.replace(answer, position=len(refusals) + 1))
             if len(waiting) < advice.FIRST:
-                waiting.append(gang)
+                waiting.append(elastic.least(gang))
         return PlanResult(
             placements=tuple(placements),
             refusals=tuple(refusals),
@@ -124,7 +126,7 @@ class _Cycle:
         answer = self._try(gang)
         if isinstance(answer, Placement):
             self.refused.clear()
-            self.ledger.hold(gang.team, answer.shares or ((answer.profile, _cards(gang, answer.profile)),))
+            self.ledger.hold(gang.team, answer.shares or quota.shares_placed(gang, answer))
         else:
             self.refused[key] = answer
         return answer
@@ -144,22 +146,59 @@ class _Cycle:
                     kept = self._outlook(option.profile).place(outlook.repaired, gang, option)
                     if isinstance(kept, Placement):
                         return kept
-        refusals = []
+        refusals = dict(stopped)
         for option in gang.options:
             if option.profile in stopped:
-                refusals.append(stopped[option.profile])
                 continue
             answer = self._outlook(option.profile).place(outlook.fresh, gang, option)
             if isinstance(answer, Placement):
                 return answer
             if answer is not None:
-                refusals.append(answer)
+                refusals[option.profile] = answer
+        mixed: list[Refusal] = []
         if gang.mix is not None:
             answer = self.mixer.place(gang, gang.mix)
             if isinstance(answer, Placement):
                 return answer
-            refusals.append(answer)
-        return explain.combined(refusals)
+            mixed.append(answer)
+        less = self._smaller(gang, refusals)
+        return less or explain.combined([*(refusals[one.profile] for one in gang.options), *mixed])
+
+    def _smaller(self, gang: Gang, refusals: dict[str, Refusal]) -> Placement | None:
+        """An elastic gang at the largest part of its full size that any profile holds, the first of equals.
+
+        Where not even the least fits, the refusals say so.
+        """
+        lowest = elastic.least(gang)
+        able: list[tuple[Option, Option, elastic.Place]] = []
+        for option, few in zip(gang.options, lowest.options, strict=True):
+            scale = elastic.scale(gang.topology, option)
+            if scale is None or refusals[option.profile].reason not in BLOCKING | {Reason.QUOTA_EXCEEDED}:
+                continue
+            stop = self._stopped(gang, few)
+            most = elastic.allowed(scale, option, partial(self._may, gang.team, option.profile))
+            if stop is None and most is not None:
+                able.append((option, few, elastic.largest(gang, option, scale, most)))
+            elif stop is not None:
+                refusals[option.profile] = explain.at_least(stop, few, option)
+        if len(able) > 1:
+            able.sort(key=lambda one: -self._part(lowest, *one))
+        for option, few, how in able:
+            answer = self._outlook(option.profile).place(how, lowest, few)
+            if isinstance(answer, Placement):
+                return answer
+            if answer is not None:
+                refusals[option.profile] = explain.at_least(answer, few, option)
+        return None
+
+    def _part(self, lowest: Gang, option: Option, few: Option, how: elastic.Place) -> float:
+        """How much of its full size the gang would have in this profile."""
+        answer = self._outlook(option.profile).trial(how, lowest, few)
+        whole = sum(shape.replicas for shape in option.groups)
+        return len(answer.nodes()) / whole if isinstance(answer, Placement) else 0.0
+
+    def _may(self, team: str, profile: str, cards: int) -> bool:
+        return self.ledger.beyond(team, profile, cards) is None
 
     def _stopped(self, gang: Gang, option: Option) -> Refusal | None:
         """Why the gang may not even look for room in this profile."""
@@ -311,7 +350,3 @@ class _Cycle:
             start = ground.start(self.inventory, self.inventory.profiles.index(profile))
             self.outlooks[profile] = Outlook(start, self.running, self.now, tracked=self.tracked)
         return self.outlooks[profile]
-
-
-def _cards(gang: Gang, profile: str) -> int:
-    return quota.cards_of(next(option for option in gang.options if option.profile == profile))

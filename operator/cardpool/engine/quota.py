@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from cardpool.domain.gangs import Gang, Option, Refusal, Running
+from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
 from cardpool.domain.teams import ALL, Limit, Rules, Team
 from cardpool.names import Reason
 
@@ -185,3 +185,10 @@ def share(ledger: Ledger, name: str, capacity: Mapping[str, int]) -> float:
 def cards_of(option: Option) -> int:
     """Cards of the whole gang on one profile."""
     return sum(group.replicas * group.cards_per_pod for group in option.groups)
+
+
+def shares_placed(gang: Gang, placement: Placement) -> tuple[tuple[str, int], ...]:
+    """Cards that a placement on one profile takes: an elastic gang may have fewer pods than it asked for."""
+    option = next(option for option in gang.options if option.profile == placement.profile)
+    each = {group.name: group.cards_per_pod for group in option.groups}
+    return ((placement.profile, sum(len(part.nodes) * each[part.group] for part in placement.segments)),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cardpool.api.jobstatus import Segment
@@ -45,9 +45,10 @@ def cards_per_pod(group: Group, profile: str) -> int:
     return variant.cards_per_pod if variant is not None and variant.cards_per_pod is not None else group.cards_per_pod
 
 
-def seats(spec: TrainingJobSpec, profile: str) -> tuple[Seat, ...]:
-    """Every rank of the gang on a profile, in rank order."""
-    flat = [(group, index) for group in spec.groups for index in range(replicas(group, profile))]
+def seats(spec: TrainingJobSpec, profile: str, sizes: Mapping[str, int] | None = None) -> tuple[Seat, ...]:
+    """Every rank of the gang on a profile, in rank order; ``sizes`` are the pods of groups that have another number."""
+    pods = {group.name: replicas(group, profile) for group in spec.groups} | dict(sizes or {})
+    flat = [(group, index) for group in spec.groups for index in range(pods[group.name])]
     return tuple(Seat(rank, group, index, profile) for rank, (group, index) in enumerate(flat))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cardpool.api.jobstatus import Placement, PlacementState, Segment
 from cardpool.domain import gangs
-from cardpool.lifecycle import resolving, restart, starting, times
+from cardpool.lifecycle import resolving, restart, sizes, starting, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import Condition, Reason
 
@@ -36,12 +36,14 @@ def place(draft: Draft, placement: gangs.Placement) -> None:
         ),
         retry_after=None,
     )
+    sizes.record(draft)
     draft.mark(placed=draft.now)
     starting.timing(draft, place_seconds=times.gap(draft.marks.torn_down, draft.marks.placed))
     draft.board.put(Condition.QUOTA_RESERVED, True, Reason.QUOTA_RESERVED, "no quota stands in the way")
     where = sorted({item.supernode for item in placement.segments if item.supernode})
     text = (
-        f"{len(placement.nodes())} pods on {placement.profile}: {', '.join(where[:4])}{' …' if len(where) > 4 else ''}"
+        f"{len(placement.nodes())} pods{sizes.words(draft)} on {placement.profile}: "
+        f"{', '.join(where[:4])}{' …' if len(where) > 4 else ''}"
     )
     draft.board.put(Condition.PODS_SCHEDULED, False, Reason.PLACED, f"placed, not bound yet: {text}")
     draft.event(Reason.PLACED, f"placed {text}")

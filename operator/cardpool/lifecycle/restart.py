@@ -251,11 +251,15 @@ def _nodes_of_last(draft: Draft, first: str) -> list[str]:
     return list(dict.fromkeys([*([first] if first else []), *nodes]))
 
 
-def previous_nodes(draft: Draft) -> dict[int, str]:
-    """Rank to node of the attempt before, ranks that succeeded left out."""
+def previous_nodes(draft: Draft) -> dict[tuple[str, int], str]:
+    """Group and index to node of the attempt before, ranks that succeeded left out."""
     place = draft.status.placement
     if place is None:
         return {}
-    nodes = [node for segment in place.segments for node in segment.nodes]
     done = ranks.parse(draft.status.succeeded_ranks)
-    return {rank: node for rank, node in enumerate(nodes) if rank not in done}
+    pods = [
+        ((segment.group, segment.from_index + at), node)
+        for segment in place.segments
+        for at, node in enumerate(segment.nodes)
+    ]
+    return {pod: node for rank, (pod, node) in enumerate(pods) if rank not in done}

@@ -10,7 +10,7 @@ from cardpool.api.jobstatus import PlacementState
 from cardpool.api.trainingjob import Success
 from cardpool.domain.world import Exit, PodRecord
 from cardpool.faults import episodes
-from cardpool.lifecycle import ranks, restart, starting, times
+from cardpool.lifecycle import ranks, restart, sizes, starting, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.lifecycle.restart import Cause
 from cardpool.names import Attribution, Condition, Reason
@@ -28,8 +28,9 @@ def bound(draft: Draft) -> None:
         return
     draft.update(placement=place.model_copy(update={"state": PlacementState.BOUND}), bind_failures=0, excluded=())
     draft.mark(bound=draft.now)
-    total = len(starting.nodes_by_rank(draft))
-    draft.board.put(Condition.PODS_SCHEDULED, True, Reason.PODS_SCHEDULED, f"all {total} pods are bound")
+    sizes.hold(draft)
+    text = f"all {len(starting.nodes_by_rank(draft))} pods{sizes.words(draft)} are bound"
+    draft.board.put(Condition.PODS_SCHEDULED, True, Reason.PODS_SCHEDULED, text)
 
 
 def struck(draft: Draft) -> bool:
@@ -164,13 +165,14 @@ def _all_run(draft: Draft, total: int) -> None:
     if draft.board.holds(Condition.RUNNING):
         return
     again = draft.board.holds(Condition.RESTARTING)
-    draft.board.put(Condition.RUNNING, True, Reason.RUNNING, f"all {total} pods run")
+    words = f"all {total} pods{sizes.words(draft)} run"
+    draft.board.put(Condition.RUNNING, True, Reason.RUNNING, words)
     if again:
-        text = f"attempt {draft.status.attempt} runs"
+        text = f"attempt {draft.status.attempt} runs{sizes.words(draft)}"
         draft.board.put(Condition.RESTARTING, False, Reason.RESTARTED, text)
         draft.event(Reason.RESTARTED, text)
     else:
-        draft.event(Reason.RUNNING, f"all {total} pods run")
+        draft.event(Reason.RUNNING, words)
     draft.board.put(Condition.RECONCILING, False, Reason.RUNNING, "")
     draft.board.drop(Condition.STALLED)
 

@@ -72,6 +72,7 @@ def group_shape(group: Group, profile: str, *, tolerate_pool: bool) -> GroupShap
         tolerations=tuple(tolerations),
         nodes=_node_filter(spec),
         topology=topology_request(group.topology),
+        min_replicas=group.min_replicas or 0,
     )
 
 

@@ -65,7 +65,7 @@ def make_pods(draft: Draft) -> None:
 def bind_seconds(draft: Draft) -> float:
     """The bind deadline in seconds after the pods were ordered: declared, or max(60, pods / 20)."""
     declared = draft.spec.deadlines.bind_seconds
-    return float(declared) if declared is not None else max(60.0, draft.spec.pods / 20)
+    return float(declared) if declared is not None else max(60.0, len(nodes_by_rank(draft)) / 20)
 
 
 def bind_deadline(draft: Draft) -> float:

@@ -18,6 +18,7 @@ from cardpool.lifecycle import (
     restart,
     running,
     shapes,
+    sizes,
     starting,
     times,
     unmodelled,
@@ -170,13 +171,14 @@ def _notes(draft: Draft) -> str:
         notes += mixes.notes(spec, {name: membership.tree_of(pool.spec, name) for name in names})
     if idle:
         notes.append(f"without effect in this version: {', '.join(idle)}")
+    if kept := sizes.kept_because(draft.spec):
+        notes.append(kept)
     return "; ".join(notes) or "the job is in order"
 
 
 def _without_effect(spec: TrainingJobSpec) -> list[str]:
     """Fields that the job sets and nothing reads yet: said aloud, never silently ignored."""
     named = {
-        "spec.groups[].minReplicas": any(group.min_replicas is not None for group in spec.groups),
         "spec.restart.subHealth": spec.restart.sub_health is not SubHealth.IGNORE,
         "spec.restart.stall": spec.restart.stall.action is not StallAction.REPORT,
     }

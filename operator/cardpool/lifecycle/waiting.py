@@ -8,7 +8,7 @@ from typing import Final
 from cardpool.api.jobstatus import QueuePlace
 from cardpool.domain.gangs import Advice, Gang, Refusal
 from cardpool.engine import explain
-from cardpool.lifecycle import learning, mixes, restart, shapes, times
+from cardpool.lifecycle import learning, mixes, restart, shapes, sizes, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import Attribution, Condition, Reason
 
@@ -47,8 +47,8 @@ def ask(draft: Draft, priority: int) -> None:
     spec, pool = draft.spec, draft.around.pool
     tolerate, able = pool is not None and pool.spec.taint_nodes, profiles(draft)
     whole = [name for name in able if all(mixes.runs_on(spec, group, name) for group in spec.groups)]
-    chosen = tuple(shapes.option(spec, name, tolerate_pool=tolerate) for name in whole)
-    mix = mixes.mix(spec, able, tolerate_pool=tolerate)
+    chosen = tuple(sizes.asked(draft, shapes.option(spec, name, tolerate_pool=tolerate)) for name in whole)
+    mix = sizes.mixed(draft, mixes.mix(spec, able, tolerate_pool=tolerate))
     if not chosen and mix is None:
         _no_profile(draft)
         return
@@ -58,7 +58,7 @@ def ask(draft: Draft, priority: int) -> None:
         if item.until is None or until > draft.now:
             excluded[item.node] = item.reason
             draft.again(until or None)
-    previous = restart.previous_nodes(draft)
+    previous = sizes.by_rank(draft, chosen, mix, restart.previous_nodes(draft))
     fault = draft.status.last_fault
     repair = bool(previous) and fault is not None and fault.attribution is not Attribution.PREEMPTION
     declared = draft.spec.expected_runtime_seconds

@@ -13,7 +13,7 @@ from typing import Final
 
 from cardpool.api.jobstatus import Marks, Placement, PlacementState, Segment
 from cardpool.domain.world import JobRecord, PodRecord, World
-from cardpool.lifecycle import membership, ranks, times
+from cardpool.lifecycle import membership, ranks, sizes, times
 from cardpool.lifecycle.membership import Member
 from cardpool.names import (
     LABEL_ATTEMPT,
@@ -80,16 +80,17 @@ def _told_by(job: JobRecord, pods: list[PodRecord], members: Mapping[str, Member
     same = [pod for pod in bound if _number(pod.labels.get(LABEL_ATTEMPT), attempt) == attempt]
     floor = status.execution_attempt if attempt == status.attempt else attempt
     execution = max(_number(pod.labels.get(LABEL_EXECUTION), floor) for pod in same)
-    placement = Placement(attempt=attempt, execution_attempt=execution, state=PlacementState.BOUND)
-    segments = _segments(job, same, members)
+    bare = Placement(attempt=attempt, execution_attempt=execution, state=PlacementState.BOUND)
+    placement = bare.model_copy(update={"segments": _segments(job, same, members)})
     known = [moment for pod in same if (moment := pod.started_at or pod.created)]
     since = times.at(min(known) if known else now - LONG)
     update = {
         "attempt": attempt,
         "execution_attempt": execution,
-        "placement": placement.model_copy(update={"segments": segments}),
+        "placement": placement,
         "start_time": status.start_time or (since if known else None),
         "marks": status.marks or Marks(placed=since, bound=since, running=since),
+        "size": status.size or sizes.of(spec, placement, fixed=True),
     }
     return replace(job, status=status.model_copy(update=update))
 
@@ -102,11 +103,12 @@ def _segments(job: JobRecord, pods: list[PodRecord], members: Mapping[str, Membe
         for pod in reversed(pods)
         if (word := _profile(pod, members.get(pod.node)))
     }
-    seen = {rank: pod for pod in pods if (rank := _rank(pod, job, first)) >= 0}
+    counts = _counts(job, pods, profiles, first)
+    seen = {rank: pod for pod in pods if (rank := _rank(pod, job, first, counts)) >= 0}
     segments, start = [], 0
     for group in job.spec.groups if job.spec is not None else ():
         common = profiles.get(group.name, first)
-        size = ranks.replicas(group, common)
+        size = counts[group.name]
         own = [seen.get(rank) for rank in range(start, start + size)]
         told = [(_profile(pod, members.get(pod.node)) or common) if pod is not None else common for pod in own]
         for profile, run in itertools.groupby(range(size), key=told.__getitem__):
@@ -124,6 +126,25 @@ def _segments(job: JobRecord, pods: list[PodRecord], members: Mapping[str, Membe
     return tuple(segments)
 
 
+def _counts(job: JobRecord, pods: list[PodRecord], profiles: Mapping[str, str], first: str) -> dict[str, int]:
+    """Pods of each group: all, but of an elastic group as many as its pods show, at least the least."""
+    if job.spec is None:
+        return {}
+    names = {seat.pod_name(job.name): seat for seat in ranks.seats(job.spec, first)}
+    shown: dict[str, int] = {}
+    for pod in pods:
+        seat = names.get(pod.name)
+        group = pod.labels.get(LABEL_GROUP) or (seat.group.name if seat is not None else "")
+        index = _number(pod.labels.get(LABEL_INDEX), seat.index if seat is not None else -1)
+        shown[group] = max(shown.get(group, 0), index + 1)
+    found = {}
+    for one in job.spec.groups:
+        most = ranks.replicas(one, profiles.get(one.name, first))
+        least = one.min_replicas if one.min_replicas is not None else most
+        found[one.name] = min(max(shown.get(one.name, 0), least), most)
+    return found
+
+
 def _labelled(pod: PodRecord, job: JobRecord) -> PodRecord:
     """The pod with every label by which a job knows its pods."""
     status = job.status
@@ -131,17 +152,18 @@ def _labelled(pod: PodRecord, job: JobRecord) -> PodRecord:
     profile = next((item.profile or "" for item in place.segments), "") if place is not None else ""
     attempt = pod.labels.get(LABEL_ATTEMPT, str(status.attempt))
     execution = str(status.execution_attempt) if attempt == str(status.attempt) else attempt
-    known = {LABEL_ATTEMPT: attempt, LABEL_EXECUTION: execution, LABEL_RANK: str(_rank(pod, job, profile))}
+    rank = str(_rank(pod, job, profile, sizes.placed(place)))
+    known = {LABEL_ATTEMPT: attempt, LABEL_EXECUTION: execution, LABEL_RANK: rank}
     return pod if known.keys() <= pod.labels.keys() else replace(pod, labels={**known, **pod.labels})
 
 
-def _rank(pod: PodRecord, job: JobRecord, profile: str) -> int:
+def _rank(pod: PodRecord, job: JobRecord, profile: str, counts: Mapping[str, int]) -> int:
     """The pod's rank by its label, else by group and index, else by its name; -1 where nothing tells."""
     rank = _number(pod.labels.get(LABEL_RANK), -1)
     if rank >= 0 or job.spec is None:
         return rank
     group, index = pod.labels.get(LABEL_GROUP, ""), _number(pod.labels.get(LABEL_INDEX), -1)
-    for seat in ranks.seats(job.spec, profile):
+    for seat in ranks.seats(job.spec, profile, counts):
         if pod.name == seat.pod_name(job.name) or (seat.group.name, seat.index) == (group, index):
             return seat.rank
     return -1

@@ -1,0 +1,43 @@
+"""Elastic gangs through ``cardpool plan``: the placed pods are listed, and nobody is asked for more than there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.unit.planning import manifests
+from tests.unit.planning.manifests import group, job, node, not_ready, pool, running
+
+
+def test_the_largest_size_that_fits_is_listed(tmp_path: Path) -> None:
+    """Three nodes of four: three pods."""
+    wanted = job(group(4, 8, minReplicas=2))
+    found = manifests.planned(tmp_path, pool(), node("a"), node("b"), node("c"), wanted)
+    answer = manifests.only(found)
+
+    assert (answer["decision"], sorted(manifests.seats(answer))) == ("Place", ["a", "b", "c"])
+
+
+def test_a_wait_says_how_far_the_least_is_away(tmp_path: Path) -> None:
+    """One node, two are the least."""
+    answer = manifests.only(manifests.planned(tmp_path, pool(), node("a"), job(group(4, 8, minReplicas=2))))
+
+    assert (answer["decision"], answer["reason"]) == ("Wait", "InsufficientCards")
+    assert "not even the least size of 2 of 4 pods: profile k100: 1 of 2 pods fit" in answer["message"]
+
+
+def test_a_smaller_gang_that_runs_is_whole(tmp_path: Path) -> None:
+    """Two pods of three, read from labels alone: nothing is missing, the job is kept as it is."""
+    old = job(group(3, 8, minReplicas=1), name="old")
+    pods = running(job(group(2, 8), name="old"), ["a", "b"])
+    answers = manifests.by_name(manifests.planned(tmp_path, pool(), node("a"), node("b"), *pods, old))
+
+    assert (answers["old"]["decision"], manifests.seats(answers["old"])) == ("Keep", ["a", "b"])
+
+
+def test_a_lost_node_makes_it_smaller(tmp_path: Path) -> None:
+    """Nothing else is free: rank 1 goes to the last rank's node."""
+    old = job(group(3, 8, minReplicas=1), name="old")
+    nodes = [node("a"), not_ready(node("b")), node("c")]
+    answer = manifests.only(manifests.planned(tmp_path, pool(), *nodes, *running(old, ["a", "b", "c"]), old))
+
+    assert (answer["decision"], manifests.seats(answer), answer["reason"]) == ("Place", ["a", "c"], "NodeLost")

@@ -123,6 +123,7 @@ class Reason(StrEnum):
     NAME_TAKEN = "NameTaken"
     POD_REFUSED = "PodRefused"
     POD_REJECTED = "PodRejected"
+    CARDS_ACROSS_FABRICS = "CardsAcrossFabrics"
     # running and ending
     RUNNING = "Running"
     SUSPENDED = "Suspended"

@@ -43,6 +43,15 @@ def table(nodes: Sequence[NodeFabrics | None], profile: NDArray[np.int16], profi
     return FabricTable(tuple(size), tuple(unit), free, doubt, held)
 
 
+def slots(node: NodeFabrics, sizes: Sequence[int]) -> dict[int, int]:
+    """How many pods of each of these sizes the fabrics of one node hold; what else a pod needs is left aside."""
+    one = table([node], np.zeros(1, np.int16), 1)
+    if one is None or not node.free:
+        return dict.fromkeys(sizes, 0)
+    work = Fabrics(one, 0, np.zeros(1, np.intp))
+    return {size: int(work.slots(size)[0]) for size in sizes}
+
+
 def alike(old: FabricTable | None, profile: NDArray[np.int16], nodes: Sequence[NodeFabrics | None]) -> bool:
     """True where the table has room for these nodes and their profiles still say the same of fabrics."""
     if old is None:

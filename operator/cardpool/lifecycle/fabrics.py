@@ -53,6 +53,15 @@ def of_node(rule: FabricRule, facts: NodeFacts, bad: Mapping[str, CardFault], pr
     )
 
 
+def scattered(rule: FabricRule, cards: Iterable[str]) -> bool:
+    """Whether cards of one pod lie in more fabrics, or modules, than they fill; False where an id does not tell."""
+    places = [rule.index(card) for card in cards]
+    if not places or min(places) < 0:
+        return False
+    sizes = ([rule.cards] if rule.cards else []) + ([MODULE] if rule.pairs else [])
+    return any(len({place // size for place in places}) > -(-len(places) // size) for size in sizes)
+
+
 def _indexes(rule: FabricRule, cards: Iterable[str], most: int) -> dict[str, int]:
     """The index of each card that has one below ``most`` for itself."""
     found = {card: place for card in cards if 0 <= (place := rule.index(card)) < most}

@@ -130,7 +130,7 @@ def pool_total(account: Account, pool: str) -> tally.Total:
             total.add(area.total)
     members, views = place.members, account.survey.views
     stray = [views[node] for node in place.by_pool.get(pool, ()) if not members[node].supernode]
-    total.add(tally.total((view.member, view.counts) for view in stray))
+    total.add(tally.total((view.member, view.counts, view.slots) for view in stray))
     return total
 
 

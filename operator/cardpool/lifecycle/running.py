@@ -10,7 +10,7 @@ from cardpool.api.jobstatus import PlacementState
 from cardpool.api.trainingjob import Success
 from cardpool.domain.world import Exit, PodRecord
 from cardpool.faults import episodes
-from cardpool.lifecycle import ranks, restart, sizes, starting, times
+from cardpool.lifecycle import fabrics, ranks, restart, sizes, starting, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.lifecycle.restart import Cause
 from cardpool.names import Attribution, Condition, Reason
@@ -165,8 +165,11 @@ def _all_run(draft: Draft, total: int) -> None:
     if draft.board.holds(Condition.RUNNING):
         return
     again = draft.board.holds(Condition.RESTARTING)
-    words = f"all {total} pods{sizes.words(draft)} run"
-    draft.board.put(Condition.RUNNING, True, Reason.RUNNING, words)
+    words, scattered = f"all {total} pods{sizes.words(draft)} run", _scattered(draft)
+    text = f"{words}; {scattered}" if scattered else words
+    draft.board.put(Condition.RUNNING, True, Reason.RUNNING, text)
+    if scattered:
+        draft.event(Reason.CARDS_ACROSS_FABRICS, scattered, warning=True)
     if again:
         text = f"attempt {draft.status.attempt} runs{sizes.words(draft)}"
         draft.board.put(Condition.RESTARTING, False, Reason.RESTARTED, text)
@@ -175,6 +178,23 @@ def _all_run(draft: Draft, total: int) -> None:
         draft.event(Reason.RUNNING, words)
     draft.board.put(Condition.RECONCILING, False, Reason.RUNNING, "")
     draft.board.drop(Condition.STALLED)
+
+
+def _scattered(draft: Draft) -> str:
+    """Pods whose cards do not lie together as their profile wants it: nobody but the plug-in chooses them."""
+    members = draft.around.pool.members if draft.around.pool is not None else {}
+    found = []
+    for rank in sorted(draft.live):
+        pod = draft.live[rank]
+        member = members.get(pod.node)
+        if member is None or member.fabrics is None:
+            continue
+        cards = [device.card for device in pod.devices if device.resource == member.resource]
+        if fabrics.scattered(member.fabrics, cards):
+            found.append(pod)
+    if not found:
+        return ""
+    return f"{len(found)} pods have cards of more fabrics than they need, the first {found[0].name} on {found[0].node}"
 
 
 def _starting_up(draft: Draft, running: int, total: int) -> None:

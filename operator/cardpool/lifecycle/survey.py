@@ -13,6 +13,7 @@ from types import MappingProxyType
 from cardpool.domain.cards import CardFault
 from cardpool.domain.inventory import Cause
 from cardpool.domain.world import NodeRecord, PodRecord, World
+from cardpool.engine import fabrics
 from cardpool.engine.build import NodeRow
 from cardpool.faults import signals
 from cardpool.faults.signals import NodeFacts
@@ -25,7 +26,7 @@ CLEAN: Records = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """One node: its planner row and its cards by state, with everything they were derived from."""
+    """One node: its planner row, its cards by state and what its fabrics hold, with everything they come from."""
 
     member: Member
     facts: NodeFacts
@@ -36,6 +37,7 @@ class View:
     cause: Cause
     row: NodeRow
     counts: tally.Counts
+    slots: Mapping[int, int] | None = None
 
     def same(
         self,
@@ -104,7 +106,8 @@ class Survey:
         cause = rooms.cause_of(member, records, cordoned=cordoned)
         row = rooms.row(member, facts, records, promise, cause, spare=spare)
         counts = tally.of_node(member, records, row.used_cards, open_=cause is Cause.NONE)
-        view = View(member, facts, records, promise, cordoned, spare, cause, row, counts)
+        slots = fabrics.slots(row.fabrics, tally.SLOT_SIZES) if row.fabrics is not None else None
+        view = View(member, facts, records, promise, cordoned, spare, cause, row, counts, slots)
         self.views[name] = view
         return view
 
@@ -114,7 +117,7 @@ class Survey:
         old = self.areas.get(name)
         if old is not None and len(old.views) == len(seen) and all(map(_is, old.views, seen)):
             return old
-        area = Area(seen, tally.total((view.member, view.counts) for view in seen))
+        area = Area(seen, tally.total((view.member, view.counts, view.slots) for view in seen))
         self.areas[name] = area
         return area
 

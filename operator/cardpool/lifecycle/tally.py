@@ -101,10 +101,10 @@ class Total:
         return {name: self.counts[name] for name in ("faulty", "quarantined", "unknown") if self.counts[name]}
 
 
-def total(nodes: Iterable[tuple[Member, Counts]]) -> Total:
-    """The sum over the nodes of one supernode."""
+def total(nodes: Iterable[tuple[Member, Counts, Mapping[int, int] | None]]) -> Total:
+    """The sum over the nodes of one supernode; the last of each is what its fabrics hold of each size, if any."""
     sum_ = Total()
-    for member, counts in nodes:
+    for member, counts, fabrics in nodes:
         sum_.nodes += 1
         sum_.ready += member.node.ready and not member.node.unschedulable
         sum_.widest = max(sum_.widest, member.capacity)
@@ -123,6 +123,6 @@ def total(nodes: Iterable[tuple[Member, Counts]]) -> Total:
             if free == member.capacity:
                 sum_.whole += free
             for size in SLOT_SIZES:
-                sum_.fits[size] += free // size
+                sum_.fits[size] += free // size if fabrics is None else min(free // size, fabrics[size])
     sum_.above = {size: sum_.whole // size for size in SLOT_SIZES}
     return sum_

@@ -200,3 +200,50 @@ def test_odd_dies_are_refused_in_words() -> None:
     key = made.submit("a", job_spec(1, 5))
     made.settle()
     assert made.condition(key, "PodsScheduled") == ("False", "InvalidSpec")
+
+
+def test_the_pool_s_slots_keep_to_fabrics() -> None:
+    """Eight free cards are eight gangs of one card and, in 6 + 2, none of eight."""
+    made = cluster(*SIX_AND_TWO)
+    made.settle()
+    found = {item.gang: item.count for item in made.pool.status.slots}
+    assert (found[1], found[8]) == (8, 0)
+
+    whole = cluster(*SIX_AND_TWO, fabricCards=16)
+    whole.settle()
+    assert {item.gang: item.count for item in whole.pool.status.slots}[8] == 1
+
+
+SCATTERED: dict[str, tuple[FabricRule, tuple[int, ...], bool]] = {
+    "one fabric": (EIGHTS, (8, 9, 15), False),
+    "two for three cards": (EIGHTS, (0, 9, 15), True),
+    "two for ten cards": (EIGHTS, tuple(range(10)), False),
+    "three for ten cards": (EIGHTS, (0, 1, 2, *range(8, 13), 16, 17), True),
+    "whole modules": (FabricRule(0, pairs=True), (2, 3, 8, 9), False),
+    "split modules": (FabricRule(0, pairs=True), (2, 3, 8, 10), True),
+    "one die": (FabricRule(0, pairs=True), (5,), False),
+    "nothing is known": (EIGHTS, (), False),
+}
+
+
+@pytest.mark.parametrize(("rule", "cards", "expected"), SCATTERED.values(), ids=SCATTERED)
+def test_cards_that_do_not_lie_together(rule: FabricRule, cards: tuple[int, ...], expected: bool) -> None:
+    """More fabrics, or modules, than that many cards fill."""
+    assert expected == fabrics.scattered(rule, [f"card-{number}" for number in cards])
+    assert not fabrics.scattered(rule, [*(f"card-{number}" for number in cards), "GPU-x"])
+
+
+def test_a_plug_in_that_scatters_cards_is_reported() -> None:
+    """The room was there; the pod got cards of both fabrics, and its job says so."""
+    made = cluster(0, 1, 2)
+    kept = made.submit("kept", job_spec(1, 4))
+    made.settle()
+    assert made.condition(kept, "Running") == ("True", "Running")
+    message = next(item.message for item in made.jobs[kept].status.conditions if item.type == "Running")
+    assert message == "all 1 pods run"
+
+    spread = made.submit("spread", job_spec(1, 4))
+    made.settle()
+    message = next(item.message for item in made.jobs[spread].status.conditions if item.type == "Running")
+    assert "1 pods have cards of more fabrics than they need, the first spread-w-0 on n-0" in message
+    assert [key for key, reason, _ in made.events if reason == "CardsAcrossFabrics"] == [spread]

@@ -171,6 +171,10 @@ class Refusal:
     excluded: Mapping[str, int] = field(default_factory=dict)
     position: int = 0
 
+    def told(self, gang: str, position: int = 0) -> Refusal:
+        """The same answer to another gang, or at another position; many thousand of them are given in a cycle."""
+        return Refusal(gang, self.reason, self.message, self.fit, self.want, self.excluded, position)
+
 
 @dataclass(frozen=True, slots=True)
 class Running:

@@ -79,7 +79,8 @@ class Attempt:
     def placed(self) -> NDArray[np.int64]:
         """The positions that the gang holds so far."""
         every = np.concatenate(self.ranks)
-        return np.unique(every[every >= 0])
+        held = every[every >= 0]
+        return np.unique(held) if len(held) else held
 
     def domain(self, level: int, position: int) -> Mask:
         """The positions in the same domain of a level."""

@@ -6,6 +6,7 @@ gang, are errors in words, found before anything is placed.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ from cardpool.domain.topology import Block, TopologyRequest, Tree
 from cardpool.names import Reason
 
 BALANCED: Final = "Balanced"
+_PLAIN: Final = TopologyRequest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Fault:
 
 def check(tree: Tree, job: TopologyRequest, groups: tuple[GroupShape, ...]) -> Fault | None:
     """What is wrong with these demands on this tree, or None."""
+    if job == _PLAIN and all(group.topology == _PLAIN for group in groups):
+        return None
     known = tree.names()
     for request in (job, *(group.topology for group in groups)):
         for level in (
@@ -67,6 +71,7 @@ def check(tree: Tree, job: TopologyRequest, groups: tuple[GroupShape, ...]) -> F
     return fault
 
 
+@functools.lru_cache(maxsize=4096)
 def resolve(tree: Tree, job: TopologyRequest, group: TopologyRequest | None = None) -> Demand:
     """The demands of a job, and of one group inside it, as one; they have passed ``check``."""
     known = {name: number for number, name in enumerate(tree.names())}
@@ -77,6 +82,7 @@ def resolve(tree: Tree, job: TopologyRequest, group: TopologyRequest | None = No
     return Demand(required, preferred, blocks, balanced=(own.packing or job.packing) == BALANCED)
 
 
+@functools.lru_cache(maxsize=4096)
 def labelled(tree: Tree, job: TopologyRequest, group: TopologyRequest) -> tuple[int, ...]:
     """Every level that the job or the group demands: a node needs their labels."""
     own = {tree.names().index(job.exclusive)} if job.exclusive else set()

@@ -23,6 +23,7 @@ from cardpool.names import Reason
 MESSAGE_MAX: Final = 900
 LINE_MAX: Final = 1024
 _CAUSES_SHOWN: Final = 8
+_PLAIN: Final = TopologyRequest()
 
 
 def without_options(gang: Gang) -> Refusal:
@@ -150,9 +151,9 @@ def _blocking(attempt: Attempt, whole: Part) -> tuple[GroupShape, int]:
 def _reason(attempt: Attempt) -> Reason:
     """What would have to give way: the topology demand, the avoided nodes, or nothing (there is too little)."""
     gang, option = attempt.gang, attempt.option
-    plain = tuple(dataclasses.replace(shape, topology=TopologyRequest()) for shape in option.groups)
-    if (gang.topology, *(shape.topology for shape in option.groups)) != (TopologyRequest(),) * (1 + len(plain)):
-        free = dataclasses.replace(gang, topology=TopologyRequest())
+    if any(request != _PLAIN for request in (gang.topology, *(shape.topology for shape in option.groups))):
+        plain = tuple(dataclasses.replace(shape, topology=_PLAIN) for shape in option.groups)
+        free = dataclasses.replace(gang, topology=_PLAIN)
         if _would_fit(attempt, free, dataclasses.replace(option, groups=plain), avoid=True):
             return Reason.TOPOLOGY_UNFIT
     if gang.excluded and _would_fit(attempt, gang, option, avoid=False):

@@ -65,7 +65,9 @@ def fit(ground: Ground, gang: Gang, shape: GroupShape, levels: Sequence[int], *,
     """What bounds one group of a gang; ``levels`` need their label; ``avoid`` honours the gang's exclusions."""
     need = ground.demand(shape)
     excluded = tuple(sorted(gang.excluded.items())) if avoid and gang.excluded else ()
-    rule = shape.tolerations, shape.nodes, tuple(levels), gang.repair, excluded
+    bare = ground.rule("bare", lambda: _bare(ground))
+    levels = tuple(level for level in levels if level in bare)
+    rule = shape.tolerations, shape.nodes, levels, gang.repair, excluded
 
     def first() -> list[Exclusion]:
         return _first(ground, shape, excluded, repair=gang.repair)
@@ -166,6 +168,11 @@ def _others(ground: Ground, gang: Gang) -> list[Exclusion]:
         level = ground.inventory.trees[ground.profile].names().index(gang.topology.exclusive)
         found.append((SHARED, ground.around(level, np.flatnonzero(ground.held))))
     return found
+
+
+def _bare(ground: Ground) -> frozenset[int]:
+    """Levels whose label some node lacks."""
+    return frozenset(level for level in range(len(ground.layout.children)) if _unlabelled(ground, (level,)))
 
 
 def _unlabelled(ground: Ground, levels: Sequence[int]) -> list[Exclusion]:

@@ -204,7 +204,7 @@ class Ground:
         """Set the free amounts (one row per position, each position once), and which of them are busy."""
         self._write()
         for column in range(free.shape[1]):
-            self._free[at, column] = free[:, column]
+            self._free[:, column][at] = free[:, column]
         if busy is not None:
             self._busy[at] = busy
         self._shelf.touch(at)
@@ -307,7 +307,7 @@ class Ground:
     def _add(self, at: Positions, counts: Ints, need: Ints) -> None:
         """Add so many times the need; column by column, since columns are what lies together."""
         for column in np.flatnonzero(need).tolist():
-            self._free[at, column] += counts * need[column]
+            self._free[:, column][at] += counts * need[column]
 
 
 def start(inventory: Inventory, profile: int) -> Ground:
@@ -319,7 +319,7 @@ def start(inventory: Inventory, profile: int) -> Ground:
 
 
 def _causes(cause: NDArray[np.int8]) -> tuple[int, ...]:
-    return tuple(number for number in np.flatnonzero(np.bincount(cause)).tolist() if number)
+    return tuple(number for number in np.flatnonzero(np.bincount(cause)).tolist() if number) if cause.any() else ()
 
 
 def _gathered(values: Ints, rows: NDArray[np.intp]) -> Ints:

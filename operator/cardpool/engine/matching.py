@@ -104,6 +104,8 @@ def _tolerance(inventory: Inventory, tolerations: tuple[Toleration, ...]) -> Tol
     for held in inventory.taint_sets:
         left = next((taint for taint in held if not tolerates(tolerations, taint)), None)
         codes.append(number.setdefault("" if left is None else _text(left), len(number)))
+    if len(number) == 1:
+        return Tolerance(np.zeros(len(inventory.tainted), np.int32), ("",))
     return Tolerance(np.array(codes, np.int32)[inventory.tainted], tuple(number))
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Queue:
 
     __slots__ = ("_capacity", "_heap", "_ledger", "_taken", "_teams")
 
-    def __init__(self, gangs: Iterable[Gang], ledger: Ledger, capacity: Mapping[str, int]) -> None:
+    def __init__(self, gangs: Iterable[Gang], ledger: Ledger, capacity: Callable[[], Mapping[str, int]]) -> None:
         self._ledger, self._capacity = ledger, capacity
         self._teams: dict[str, deque[Gang]] = {}
         for gang in sorted(gangs, key=lambda gang: (-gang.priority, gang.created, gang.key)):
@@ -61,7 +62,7 @@ class Queue:
                 ledger.inside(gang.team, option.profile, quota.cards_of(option))
                 for option in elastic.least(gang).options
             )
-        return borrows, -gang.priority, quota.share(ledger, gang.team, self._capacity), gang.created, gang.key
+        return borrows, -gang.priority, quota.share(ledger, gang.team, self._capacity()), gang.created, gang.key
 
 
 def capacities(inventory: Inventory) -> Mapping[str, int]:
@@ -79,7 +80,7 @@ def capacities(inventory: Inventory) -> Mapping[str, int]:
 def likeness(gang: Gang) -> Hashable:
     """Equal for gangs that ask for the same under the same conditions."""
     options = tuple((option.profile, tuple(_shape(shape) for shape in option.groups)) for option in gang.options)
-    past = (tuple(sorted(gang.previous.items())), tuple(sorted(gang.excluded.items())), gang.repair)
+    past = _items(gang.previous), _items(gang.excluded), gang.repair
     return options, _mixed(gang), gang.topology, past
 
 
@@ -91,7 +92,11 @@ def _mixed(gang: Gang) -> Hashable:
     return mix.profiles, groups, mix.within
 
 
+def _items(values: Mapping[Any, Any]) -> Hashable:
+    return tuple(sorted(values.items())) if values else ()
+
+
 def _shape(shape: GroupShape) -> Hashable:
-    needs = tuple(sorted(shape.requests.items()))
+    needs = _items(shape.requests)
     size = shape.replicas, shape.min_replicas
     return shape.name, size, shape.cards_per_pod, needs, shape.tolerations, shape.nodes, shape.topology

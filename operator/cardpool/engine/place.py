@@ -7,6 +7,7 @@ consecutive ranks are neighbours.
 from __future__ import annotations
 
 import itertools
+import operator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,15 +54,17 @@ def placement(attempt: Attempt) -> Placement:
 
 def _segments(ground: Ground, profile: str, shape: GroupShape, positions: NDArray[np.int64]) -> list[Segment]:
     """Runs of consecutive indexes in one supernode."""
+    if not len(positions):
+        return []
     inventory, rows = ground.inventory, ground.layout.rows[positions]
     homes = inventory.supernode[rows]
     cuts = [0, *(np.flatnonzero(homes[1:] != homes[:-1]) + 1).tolist(), len(rows)]
-    names = [inventory.names[row] for row in rows.tolist()]
+    names = operator.itemgetter(*rows.tolist(), 0)(inventory.names)
     found = []
     for start, end in itertools.pairwise(cuts):
         if end > start:
             home = inventory.supernodes[homes[start]] if homes[start] >= 0 else ""
-            found.append(Segment(shape.name, start, profile, home, tuple(names[start:end])))
+            found.append(Segment(shape.name, start, profile, home, names[start:end]))
     return found
 
 

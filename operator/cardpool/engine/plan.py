@@ -6,7 +6,7 @@ twice. The answer depends on the arguments alone.
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from enum import StrEnum
@@ -93,7 +93,7 @@ class _Cycle:
         placements: list[Placement] = []
         refusals: list[Refusal] = []
         waiting: list[Gang] = []
-        queue = order.Queue(gangs, self.ledger, order.capacities(self.inventory))
+        queue = order.Queue(gangs, self.ledger, functools.partial(order.capacities, self.inventory))
         while (gang := queue.pop()) is not None:
             answer = explain.behind(gang, self.head) if self.head is not None else self.answer(gang)
             if isinstance(answer, Placement):
@@ -102,7 +102,7 @@ class _Cycle:
             if self.head is None and answer.reason in BLOCKING | {Reason.QUOTA_EXCEEDED}:
                 asked = elastic.least(gang)
                 answer = self._preempt(asked, answer) or self._hold(asked, answer)
-            refusals.append(dataclasses.replace(answer, position=len(refusals) + 1))
+            refusals.append(answer.told(answer.gang, len(refusals) + 1))
             if len(waiting) < advice.FIRST:
                 waiting.append(elastic.least(gang))
         return PlanResult(
@@ -122,7 +122,7 @@ class _Cycle:
         excused = tuple(one.excuses(gang) for one in self.outlooks.values() if one.start is not None)
         key = gang.team, excused, order.likeness(gang)
         if key in self.refused:
-            return dataclasses.replace(self.refused[key], gang=gang.key)
+            return self.refused[key].told(gang.key)
         answer = self._try(gang)
         if isinstance(answer, Placement):
             self.refused.clear()
@@ -218,8 +218,10 @@ class _Cycle:
 
     def _preempt(self, gang: Gang, refusal: Refusal) -> Refusal | None:
         """Take others down for the gang where the rules allow it and it helps, or wait for those that are going."""
+        if len(self.hopeless) >= _LOOKS or not self._hopes(gang):
+            return None
         key = gang.team, gang.priority, order.likeness(gang)
-        if not self._hopes(gang) or key in self.hopeless or len(self.hopeless) >= _LOOKS:
+        if key in self.hopeless:
             return None
         for option in gang.options:
             victims = self._victims(gang, option)

@@ -38,24 +38,24 @@ MEANING = {
 }
 
 
+def row(place: int, used: int = 0) -> build.NodeRow:
+    """A node of 8 cards: 8 to a rack, 80 to a supernode, 1,600 to a zone."""
+    values = (place // 1600, place // 80, place // 8)
+    return build.NodeRow(
+        name=f"n-{place:06}",
+        labels={level.label: f"{level.name}-{value}" for level, value in zip(TREE.levels, values, strict=True)},
+        profile=PROFILE,
+        capacity={"cpu": 128_000, "memory": 1 << 40, "pods": 110},
+        cards_total=8,
+        cards_usable=8,
+        used_cards=used,
+        supernode=f"sn-{place // 80}",
+    )
+
+
 def pool(nodes: int, *, used: int = 0) -> Inventory:
-    """A pool of 8-card nodes: 8 to a rack, 80 to a supernode, 1,600 to a zone; ``used`` cards taken on each."""
-    rows = []
-    for place in range(nodes):
-        values = (place // 1600, place // 80, place // 8)
-        labels = {level.label: f"{level.name}-{value}" for level, value in zip(TREE.levels, values, strict=True)}
-        row = build.NodeRow(
-            name=f"n-{place:06}",
-            labels=labels,
-            profile=PROFILE,
-            capacity={"cpu": 128_000, "memory": 1 << 40, "pods": 110},
-            cards_total=8,
-            cards_usable=8,
-            used_cards=used,
-            supernode=f"sn-{place // 80}",
-        )
-        rows.append(row)
-    return build.build_inventory(rows, (PROFILE,), (TREE,))
+    """A pool of such nodes, on each of which so many cards are taken."""
+    return build.build_inventory([row(place, used) for place in range(nodes)], (PROFILE,), (TREE,))
 
 
 def gang(pods: int, *, number: int = 0, required: str = "", preferred: str = "") -> Gang:

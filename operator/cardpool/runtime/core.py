@@ -5,11 +5,12 @@ The core keeps derived values in a memory that belongs to one process; losing it
 
 from __future__ import annotations
 
+import functools
 import logging
 
 from cardpool.domain import world
 from cardpool.kube import store
-from cardpool.lifecycle import actions, cycle
+from cardpool.lifecycle import cycle
 from cardpool.names import Kind
 from cardpool.runtime import loop
 from cardpool.vendors import registry
@@ -42,12 +43,12 @@ class Vendors:
         return self._merged
 
 
-def bind(resolver_image: str, mirror: store.Mirror) -> loop.Decide:
-    """The core as a function of the world alone."""
+def bind(resolver_image: str, mirror: store.Mirror) -> loop.Core:
+    """The core as a function of the world alone; what it needs of the mirror besides is read when a cycle begins."""
     settings = cycle.CycleSettings(resolver_image=resolver_image)
     vendors, memory = Vendors(mirror), cycle.Memory()
 
-    def decide(seen: world.World) -> actions.Decision:
-        return cycle.decide(seen, vendors.current(), settings, memory)
+    def begin(seen: world.World) -> loop.Decide:
+        return functools.partial(cycle.decide, seen, vendors.current(), settings, memory)
 
-    return decide
+    return begin

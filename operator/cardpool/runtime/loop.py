@@ -3,6 +3,10 @@
 Everything is decided anew from observed state in each cycle, so a missed change, an exception or a restart loses
 nothing. This is the one place that catches what the core raises: it logs, counts, waits and goes on; the probes tell
 when that has lasted too long.
+
+The decision itself is made in a thread of its own, one at a time: watches, writes, the lease and the probes go on
+meanwhile. It sees a frozen world and nothing that the event loop changes, and what the loop starts, it starts after
+it; so it decides as if no time had passed.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from concurrent import futures
 from typing import Final, Protocol
 
 from cardpool.domain import world
@@ -26,7 +31,8 @@ BACKOFF_BASE: Final = 0.5
 BACKOFF_CAP: Final = 15.0
 SLOW_SECONDS: Final = 0.25
 
-Decide = Callable[[world.World], actions.Decision]
+Decide = Callable[[], actions.Decision]
+Core = Callable[[world.World], Decide]
 
 
 class Source(Protocol):
@@ -65,7 +71,10 @@ class Sink(Protocol):
 
 
 class Loop:
-    """Runs cycles until cancelled. Starts only when the mirror is whole and the lease is ours: see ``app``."""
+    """Runs cycles until cancelled. Starts only when the mirror is whole and the lease is ours: see ``app``.
+
+    ``core`` is called on the event loop; what it returns is called in the thread of the decisions.
+    """
 
     def __init__(
         self,
@@ -73,7 +82,7 @@ class Loop:
         source: Source,
         sink: Sink,
         mailbox: inbox.Inbox,
-        decide: Decide,
+        core: Core,
         instruments: metrics.Metrics,
         pulse: health.Pulse,
         debounce: float = 0.03,
@@ -84,7 +93,8 @@ class Loop:
         self._source = source
         self._sink = sink
         self._inbox = mailbox
-        self._decide = decide
+        self._core = core
+        self._thread = futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="decide")
         self._metrics = instruments
         self._pulse = pulse
         self._debounce = debounce
@@ -98,7 +108,7 @@ class Loop:
     async def run(self) -> None:
         """Cycle at once, then on every change, when due, and at least once per resync; never returns."""
         while True:
-            self._guarded()
+            await self._guarded()
             if self._failures:
                 await asyncio.sleep(min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(self._failures - 1, 10)))
             else:
@@ -115,11 +125,11 @@ class Loop:
             times.append(max(WAKE_MIN, due))
         return min(times)
 
-    def _guarded(self) -> None:
+    async def _guarded(self) -> None:
         start = self._clock()
         self._pulse.began(start)
         try:
-            self._cycle()
+            await self._cycle()
         except Exception as error:
             self._failures += 1
             self._metrics.cycles.labels(outcome="error").inc()
@@ -133,13 +143,13 @@ class Loop:
         if self._took > SLOW_SECONDS:
             logger.info("a cycle was slow", extra={"seconds": round(self._took, 3)})
 
-    def _cycle(self) -> None:
+    async def _cycle(self) -> None:
         self._source.changed.clear()
         first = self._inbox.drain()
         with self._metrics.phase("freeze"):
             seen = self._source.freeze(self._wall(), self._sink.refused, self._sink.busy(), first)
         with self._metrics.phase("decide"):
-            decision = self._decide(seen)
+            decision = await asyncio.get_running_loop().run_in_executor(self._thread, self._core(seen))
         with self._metrics.phase("commit"):
             begun = self._sink.take(decision)
         self._wake = decision.wake

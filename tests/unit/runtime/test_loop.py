@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -61,21 +63,25 @@ class Desk:
             source=self.source,
             sink=self.sink,
             mailbox=self.mailbox,
-            decide=self._look,
+            core=self._core,
             instruments=self.metrics,
             pulse=self.pulse,
             wall=lambda: WALL,
             **{"debounce": 0.01, "resync": 5.0, **options},
         )
 
-    def _look(self, world: World) -> actions.Decision:
+    def _core(self, world: World) -> Callable[[], actions.Decision]:
         self.seen.append(world)
-        return self._decide(world)
+        return functools.partial(self._decide, world)
 
-    async def cycles(self, count: int, seconds: float = 1.5) -> None:
-        """Return once that many cycles have run."""
+    async def cycles(self, count: int) -> None:
+        """Return once that many cycles have begun."""
+        await self.until(lambda: len(self.seen) >= count)
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 1.5) -> None:
+        """Return once something is true of the loop under test."""
         async with asyncio.timeout(seconds):
-            while len(self.seen) < count:  # noqa: ASYNC110 (counts what the loop under test does)
+            while not condition():  # noqa: ASYNC110 (nobody tells of it)
                 await asyncio.sleep(0.001)
 
 
@@ -127,16 +133,58 @@ async def test_a_core_that_raises_does_not_end_the_loop() -> None:
 
     desk = Desk(decide)
     async with running(desk) as task:
-        await desk.cycles(1)
-        await asyncio.sleep(0)
+        await desk.until(lambda: bool(desk.pulse.last_error))
         error, failing = desk.pulse.last_error, desk.pulse.failing_since
-        await desk.cycles(2)
-        await asyncio.sleep(0)
+        await desk.until(lambda: desk.pulse.cycles == 1)
         assert not task.done()
 
     assert (error, failing is not None) == ("ValueError: broken", True)
     assert (desk.pulse.failing_since, desk.pulse.last_error, desk.pulse.cycles) == (None, "", 1)
     assert 'cardpool_cycles_total{outcome="error"} 1.0' in desk.metrics.expose().decode()
+
+
+async def test_a_long_decision_holds_nobody_up() -> None:
+    """While the core computes, never pausing, the event loop goes on: here until it has run twenty times more."""
+    beats = 0
+
+    def decide(_: World) -> actions.Decision:
+        until = time.monotonic() + 1.5
+        before = beats
+        while beats < before + 20 and time.monotonic() < until:
+            sum(range(1000))
+        return actions.Decision(gauges={"beats": {(): float(beats - before)}})
+
+    desk = Desk(decide)
+    async with running(desk):
+        while not desk.sink.taken:
+            await asyncio.sleep(0.001)
+            beats += 1
+
+    assert desk.sink.taken[0].gauges["beats"][()] >= 20
+
+
+async def test_a_new_loop_waits_for_the_decision_of_the_one_before() -> None:
+    """Decisions share a memory: those of one core never run side by side, and a cancelled one starts no writes."""
+    inside, most, go = 0, 0, threading.Event()
+
+    def decide(_: World) -> actions.Decision:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        go.wait(1.0)
+        inside -= 1
+        return actions.Decision()
+
+    desk = Desk(decide)
+    async with running(desk):
+        await desk.until(lambda: inside == 1)
+    async with running(desk):
+        await desk.cycles(2)
+        before = most, len(desk.sink.taken)
+        go.set()
+        await desk.until(lambda: len(desk.sink.taken) == 1)
+
+    assert (before, most) == ((1, 0), 1)
 
 
 async def test_nothing_happens_without_a_change() -> None:

@@ -6,7 +6,6 @@ twice. The answer depends on the arguments alone.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from enum import StrEnum
@@ -93,7 +92,7 @@ class _Cycle:
         placements: list[Placement] = []
         refusals: list[Refusal] = []
         waiting: list[Gang] = []
-        queue = order.Queue(gangs, self.ledger, functools.partial(order.capacities, self.inventory))
+        queue = order.Queue(gangs, self.ledger, partial(order.capacities, self.inventory))
         while (gang := queue.pop()) is not None:
             answer = explain.behind(gang, self.head) if self.head is not None else self.answer(gang)
             if isinstance(answer, Placement):

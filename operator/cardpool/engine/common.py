@@ -47,8 +47,8 @@ def spans(inventory: Inventory, profile: int, shared: Sequence[Level]) -> Spans 
     return found
 
 
-def roomy(grounds: Sequence[tuple[Ground, Spans, int]]) -> list[Path]:
-    """The domains in which each ground has so many free cards, the one with the fewest free cards first."""
+def roomy(grounds: Sequence[tuple[Ground, Spans, int]], together: int = 0) -> list[Path]:
+    """The domains in which each ground has so many free cards, and all so many ``together``; the fullest first."""
     able: set[Path] | None = None
     free: dict[Path, int] = {}
     for ground, known, cards in grounds:
@@ -58,7 +58,7 @@ def roomy(grounds: Sequence[tuple[Ground, Spans, int]]) -> list[Path]:
         able = enough if able is None else able & enough
         for path, amount in here.items():
             free[path] = free.get(path, 0) + amount
-    return sorted(able or (), key=lambda path: (free[path], path))
+    return sorted((path for path in able or () if free[path] >= together), key=lambda path: (free[path], path))
 
 
 def mask(ground: Ground, span: tuple[int, int]) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ before the head's start may use the head's room meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -23,7 +23,7 @@ BLOCKING = frozenset({Reason.INSUFFICIENT_CARDS, Reason.TOPOLOGY_UNFIT, Reason.E
 
 
 class Outlook:
-    """The ground, who runs on it, and who is to have it."""
+    """The ground, who runs on it, and who is to have it; ``gone`` are gangs evicted in this cycle, on any profile."""
 
     __slots__ = (
         "_common",
@@ -41,13 +41,15 @@ class Outlook:
         "waits",
     )
 
-    def __init__(self, ground: Ground, running: Sequence[Running], now: float, *, tracked: bool) -> None:
+    def __init__(
+        self, ground: Ground, running: Sequence[Running], now: float, *, tracked: bool, gone: set[str] | None = None
+    ) -> None:
         self.ground, self.running, self.now, self.tracked = ground, running, now, tracked
         self._rooms: list[Room] | None = None
         self._late: Future | None = None
         self._common: dict[tuple[bool, bool], Common] = {}
         self.claimed: Gang | None = None
-        self.gone: set[str] = set()
+        self.gone: set[str] = gone if gone is not None else set()
         self.kept: Future | None = None
         self.head: Gang | None = None
         self.start: float | None = None
@@ -67,8 +69,13 @@ class Outlook:
         """The room once everybody is gone who is going."""
         if self._late is None:
             self._late = Future(self.ground, tracked=self.tracked)
-            self._late.settle([room for room in self.rooms() if room.gang.leaving])
+            self._late.settle([room for room in self.rooms() if room.gang.leaving or room.gang.uid in self.gone])
         return self._late
+
+    def left(self, uids: Collection[str]) -> None:
+        """Gangs that were evicted for somebody on another profile leave what they hold here too."""
+        if self._late is not None:
+            self._late.settle([room for room in self.rooms() if room.gang.uid in uids])
 
     def excuses(self, gang: Gang) -> bool:
         """True where the gang has ended, as declared, before the head starts."""

@@ -70,6 +70,7 @@ class _Cycle:
         self.inventory, self.running, self.rules, self.now, self.strategy = inventory, running, rules, now, strategy
         self.ledger = quota.opened(rules, running)
         self.outlooks: dict[str, Outlook] = {}
+        self.gone: set[str] = set()
         self.tracked = any(gang.exclusive for gang in running)
         self.refused: dict[Hashable, Refusal] = {}
         self.hopeless: set[Hashable] = set()
@@ -159,7 +160,8 @@ class _Cycle:
             answer = self.mixer.place(gang, gang.mix)
             if isinstance(answer, Placement):
                 return answer
-            mixed.append(answer)
+            if answer is not None:
+                mixed.append(answer)
         less = self._smaller(gang, refusals)
         return less or explain.combined([*(refusals[one.profile] for one in gang.options), *mixed])
 
@@ -230,6 +232,10 @@ class _Cycle:
             placement = view.claim(gang, option, victims)
             if placement is None:
                 continue
+            mixed = {room.gang.uid for room in victims if room.gang.mixed}
+            for other in self.outlooks.values() if mixed else ():
+                if other is not view:
+                    other.left(mixed)
             for room in victims:
                 self.ledger.hold(room.gang.team, room.shares, -1)
                 text = preempt.words(gang, room.gang, self.now)
@@ -349,5 +355,5 @@ class _Cycle:
     def _outlook(self, profile: str) -> Outlook:
         if profile not in self.outlooks:
             start = ground.start(self.inventory, self.inventory.profiles.index(profile))
-            self.outlooks[profile] = Outlook(start, self.running, self.now, tracked=self.tracked)
+            self.outlooks[profile] = Outlook(start, self.running, self.now, tracked=self.tracked, gone=self.gone)
         return self.outlooks[profile]

@@ -109,6 +109,22 @@ def shares(way: Way) -> Shares:
     return tuple(found.items())
 
 
+def pods(way: Way) -> int:
+    """Pods of all pieces."""
+    return sum(one.pods for one in way)
+
+
+def previous(way: Way, nodes: Mapping[int, str]) -> dict[str, dict[int, str]]:
+    """The nodes of the gang's ranks by profile and the rank inside its part."""
+    found: dict[str, dict[int, str]] = {profile: {} for profile in by_profile(way)}
+    seen = dict.fromkeys(found, 0)
+    for rank, profile in enumerate(one.profile for one in way for _ in range(one.pods)):
+        if rank in nodes:
+            found[profile][seen[profile]] = nodes[rank]
+        seen[profile] += 1
+    return found
+
+
 def even(way: Way, topology: TopologyRequest) -> bool:
     """True where no block of consecutive ranks has pods of two profiles."""
     largest = max((block.pods for block in topology.blocks), default=1)
@@ -129,17 +145,17 @@ def words(way: Way) -> str:
     )
 
 
-def before(mix: Mix, previous: Mapping[int, str], profile_of: Mapping[str, str]) -> Way | None:
+def before(mix: Mix, nodes: Mapping[int, str], profile_of: Mapping[str, str]) -> Way | None:
     """The way that the gang was spread by when it ran on these nodes, by rank; None where nothing tells."""
     found: list[Piece] = []
     start = 0
     for number, shapes in enumerate(mix.groups):
-        at = [mix.profiles.index(name) if (name := profile_of.get(previous.get(start, ""), "")) in mix.profiles else -1]
+        at = [mix.profiles.index(name) if (name := profile_of.get(nodes.get(start, ""), "")) in mix.profiles else -1]
         first = shapes[at[0]] if at[0] >= 0 else None
         if first is None:
             return None
         for rank in range(start + 1, start + first.replicas):
-            name = profile_of.get(previous.get(rank, ""), "")
+            name = profile_of.get(nodes.get(rank, ""), "")
             known = name in mix.profiles and shapes[mix.profiles.index(name)] is not None
             at.append(mix.profiles.index(name) if known and mix.within else at[-1])
         for profile, run in itertools.groupby(range(len(at)), key=lambda index: at[index]):

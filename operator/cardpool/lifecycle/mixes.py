@@ -34,7 +34,11 @@ def notes(spec: TrainingJobSpec, trees: Mapping[str, Tree]) -> list[str]:
     if spec.mixing is Mixing.NONE or len(trees) < 2:
         return []
     found = ["while it is mixed the gang neither preempts nor has a reservation"]
-    found += ["spec.mixing Any acts like PerGroup in this version"] if spec.mixing is Mixing.ANY else []
+    for group in spec.groups if spec.mixing is Mixing.ANY else ():
+        sizes = {name: ranks.replicas(group, name) for name in trees if runs_on(spec, group, name)}
+        if len(set(sizes.values())) > 1:
+            told = ", ".join(f"{number} on {name}" for name, number in sizes.items())
+            found.append(f"pods of group {group.name} are mixed only where their number is the same: {told}")
     topology = shapes.topology_request(spec.topology)
     for name in dict.fromkeys(filter(None, (topology.required, topology.exclusive))):
         kinds = {_level(tree, name) for tree in trees.values()}

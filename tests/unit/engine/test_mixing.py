@@ -11,7 +11,7 @@ import pytest
 
 from cardpool.domain.gangs import Gang, GroupShape, Mix, NodeFilter, Option, Placement, PlanResult
 from cardpool.domain.inventory import Cause, Inventory
-from cardpool.domain.teams import Limit, Rules, Team
+from cardpool.domain.teams import Limit, Reclaim, Rules, Team
 from cardpool.engine import build, plan
 from cardpool.names import Reason
 from tests.support import worlds
@@ -358,3 +358,40 @@ def test_a_selector_keeps_a_group_on_its_maker() -> None:
     found = only(planned(pool(*rows), gang(picky, judge())))
 
     assert {group: profile for group, _, profile, _ in seats(found)} == {"train": NPU, "judge": K100}
+
+
+def test_a_mixed_gang_goes_once_and_from_all_its_profiles() -> None:
+    """Two gangs of higher priority want one profile each; the mixed one goes for the first, the second has its room."""
+    old = worlds.holds("team-a/old", 0, pods=(("a1", 8, {}), ("a2", 8, {})), mixed=((K100, 8), (NPU, 8)))
+    rows = [node("a1", K100, free=0), node("a2", NPU, free=0)]
+    one = worlds.gang(key="team-a/1", options=(Option(K100, (train(1),)),), priority=1, created=1.0)
+    two = worlds.gang(key="team-a/2", options=(Option(NPU, (train(1),)),), priority=1, created=2.0)
+    three = worlds.gang(key="team-a/3", options=(Option(NPU, (train(1),)),), created=3.0)
+    limits = Rules(within_team=True)
+
+    result = planned(pool(*rows), one, two, three, running=[old], rules=limits, strategy="Backfill")
+
+    assert [(item.gang, item.by) for item in result.evictions] == [("team-a/old", "team-a/1")]
+    assert [(item.gang, item.nodes) for item in result.reservations] == [("team-a/1", ("a1",)), ("team-a/2", ("a2",))]
+    assert [refusal.reason for refusal in result.refusals] == [
+        Reason.WAITING_FOR_PREEMPTION,
+        Reason.INSUFFICIENT_CARDS,
+        Reason.INSUFFICIENT_CARDS,
+    ]
+
+
+def test_a_mixed_gang_of_a_team_inside_its_quota_anywhere_is_left_alone() -> None:
+    """Its team borrows on one profile and is inside its quota on the other: nothing is reclaimed across that."""
+    old = worlds.holds("team-b/old", 0, team="b", pods=(("a1", 8, {}), ("a2", 8, {})), mixed=((K100, 8), (NPU, 8)))
+    rows = [node("a1", K100, free=0), node("a2", NPU, free=0)]
+    new = worlds.gang(key="team-a/1", options=(Option(K100, (train(1),)),), team="a")
+
+    def evictions(npu: int) -> int:
+        teams = {
+            "a": Team("a", limits=(Limit(K100, 8),)),
+            "b": Team("b", limits=(Limit(K100, 0), Limit(NPU, npu))),
+        }
+        limits = Rules(teams=teams, reclaim=Reclaim.ANY)
+        return len(planned(pool(*rows), new, running=[old], rules=limits).evictions)
+
+    assert (evictions(0), evictions(8)) == (1, 0)

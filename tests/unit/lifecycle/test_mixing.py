@@ -195,3 +195,30 @@ def test_what_a_mixed_gang_does_without_is_said() -> None:
     assert "profiles whose level supernode is not the same are not mixed with each other" in said
     waits = next(item.message for item in cluster.jobs[key].status.conditions if item.type == "PodsScheduled")
     assert "level 'supernode' is not one that k100 and npu share" in waits
+
+
+def test_pods_of_one_group_on_two_makers() -> None:
+    """``Any``: indexes run on through both makers, each pod with its own variant, under one Service."""
+    cluster = cluster_of(2, 2)
+    key = cluster.submit("a", mixed_spec(group("train", 3), mixing="Any", rendezvous={"style": "mpi"}))
+
+    cluster.settle()
+
+    told = [(pod.name, pod.labels["cardpool.dev/profile"]) for pod in cluster.pods_of(key)]
+    assert told == [("a-train-0", "k100"), ("a-train-1", "k100"), ("a-train-2", "npu")]
+    assert [container(cluster, name)["image"] for name, _ in told] == ["train", "train", "train-npu"]
+    placement = cluster.jobs[key].status.placement
+    assert placement is not None
+    assert [(part.profile, part.from_index) for part in placement.segments] == [("k100", 0), ("npu", 2)]
+
+
+def test_what_any_cannot_mix_is_said() -> None:
+    """A variant with another number of pods."""
+    cluster = cluster_of()
+    variants = [{"profile": "npu", "replicas": 1}]
+    key = cluster.submit("a", mixed_spec(group("train", 3, variants=variants), mixing="Any"))
+
+    cluster.settle()
+
+    said = next(item.message for item in cluster.jobs[key].status.conditions if item.type == "Accepted")
+    assert "pods of group train are mixed only where their number is the same: 3 on k100, 1 on npu" in said

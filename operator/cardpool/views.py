@@ -6,7 +6,7 @@ Each view is plain data first (``-o json``) and a table made from that data.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from rich.markup import escape
@@ -128,6 +128,7 @@ def _pool(item: Mapping[str, Any]) -> dict[str, Any]:
         "name": item["metadata"]["name"],
         "nodes": status.get("nodes", 0),
         **_cards(status),
+        "slots": _slots(status.get("slots")),
         "queued": status.get("queued", 0),
         "running": status.get("running", 0),
         "state": _state(status),
@@ -142,6 +143,7 @@ def _supernode(item: Mapping[str, Any]) -> dict[str, Any]:
         "nodes": status.get("nodes", 0),
         **_cards(status),
         "largest": status.get("largestFreeBlock", 0),
+        "slots": _slots(slot for profile in status.get("profiles") or () for slot in profile.get("slots") or ()),
         "state": _state(status),
     }
 
@@ -163,6 +165,14 @@ def _job(item: Mapping[str, Any]) -> dict[str, Any]:
 def _cards(status: Mapping[str, Any]) -> dict[str, Any]:
     cards = status.get("cards") or {}
     return {key: cards.get(key, 0) for key in ("total", "healthy", "free", "faulty", "quarantined")}
+
+
+def _slots(found: Iterable[Mapping[str, Any]] | None) -> str:
+    """Gangs of each size in cards that would fit now, each in one supernode: ``8:12 64:1``."""
+    sums: dict[int, int] = {}
+    for slot in found or ():
+        sums[slot["gang"]] = sums.get(slot["gang"], 0) + slot.get("count", 0)
+    return " ".join(f"{size}:{count}" for size, count in sorted(sums.items()) if size > 1)
 
 
 def _state(status: Mapping[str, Any]) -> str:

@@ -44,7 +44,8 @@ def api() -> Pages:
         made.put_object(path, {**builders.job(name, "team", "main"), "status": STATUS if name == "llm" else {}})
     cards = {"total": 16, "healthy": 15, "free": 3, "faulty": 1}
     degraded = {"type": "Degraded", "status": "True", "reason": "CardsFaulty", "message": "one"}
-    status = {"nodes": 2, "cards": cards, "queued": 1, "running": 4, "conditions": [degraded]}
+    slots = [{"gang": 1, "count": 3}, {"gang": 8, "count": 4}, {"gang": 64, "count": 0}]
+    status = {"nodes": 2, "cards": cards, "slots": slots, "queued": 1, "running": 4, "conditions": [degraded]}
     made.put_object("/apis/cardpool.dev/v1alpha1/cardpools/main", {**builders.pool("main"), "status": status})
     return made
 
@@ -95,7 +96,9 @@ async def test_top_reads_every_page() -> None:
     answer = await views.top(api())  # type: ignore[arg-type]
 
     pool = {"name": "main", "nodes": 2, "total": 16, "healthy": 15, "free": 3, "faulty": 1, "quarantined": 0}
-    assert [{**pool, "queued": 1, "running": 4, "state": "Degraded: CardsFaulty"}] == answer["pools"]
+    assert [{**pool, "slots": "8:4 64:0", "queued": 1, "running": 4, "state": "Degraded: CardsFaulty"}] == answer[
+        "pools"
+    ]
     assert [job["name"] for job in answer["jobs"]] == ["llm", "other"]
     assert [job["phase"] for job in answer["jobs"]] == ["Queued", "unseen"]
     assert [max(table.row_count, 1) for table in views.top_tables(answer)] == [1, 1, 2]

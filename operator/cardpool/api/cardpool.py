@@ -42,7 +42,6 @@ __all__ = [
     "DeadNodeAction",
     "DevicePlugin",
     "Faults",
-    "GangSlots",
     "LearnedRuntime",
     "Level",
     "LevelOverride",
@@ -169,13 +168,6 @@ class CardPoolSpec(common.SpecModel):
         return self
 
 
-class GangSlots(common.StatusModel):
-    """How often a gang of a size would fit now."""
-
-    gang: common.Positive = Field(description="Cards of the gang.")
-    count: common.Count = Field(default=0, description="How many such gangs would fit now, one beside the other.")
-
-
 class TeamUsage(common.StatusModel):
     """What a team used lately, decayed."""
 
@@ -226,7 +218,7 @@ class CardPoolStatus(common.StatusModel):
     running: common.Count = Field(default=0, description="Jobs that hold cards.")
     utilisation_percent: common.Percent = Field(default=0, description="Allocated cards in percent of all cards.")
     slots: Annotated[
-        tuple[GangSlots, ...], common.keyed("gang", most=16, doc="How many gangs of each size would fit now.")
+        tuple[common.GangSlots, ...], common.keyed("gang", most=16, doc="Slots of all profiles together.")
     ] = ()
     usage: Annotated[
         tuple[TeamUsage, ...], common.keyed("team", most=257, doc="What each team used lately, decayed.")

@@ -220,6 +220,14 @@ class CardCounts(StatusModel):
     probation: Count = Field(default=0, description="Cards that came back from quarantine and are watched.")
 
 
+class GangSlots(StatusModel):
+    """How often a gang of a size would fit now: one pod up to a node's cards, else pods of whole nodes."""
+
+    gang: Positive = Field(description="Cards of the gang.")
+    count: Count = Field(default=0, description="How many such gangs fit, one beside the other, each in one supernode.")
+    spread: Count | None = Field(default=None, description="How many fit where a gang may span supernodes.")
+
+
 class ProfileCards(StatusModel):
     """Nodes and cards of one profile."""
 
@@ -227,3 +235,6 @@ class ProfileCards(StatusModel):
     vendor: Text | None = Field(default=None, description="Maker of the cards.")
     nodes: Count = Field(default=0, description="Nodes with this profile.")
     cards: CardCounts = Field(default_factory=CardCounts, description="Cards by state.")
+    slots: Annotated[
+        tuple[GangSlots, ...], keyed("gang", most=16, doc="How many gangs of each size would fit now, by cards alone.")
+    ] = ()

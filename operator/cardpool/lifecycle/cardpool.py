@@ -13,7 +13,7 @@ from cardpool.api import common
 from cardpool.api.cardpool import CardPoolSpec, Faults, TeamUsage
 from cardpool.domain.world import NodeRecord, PoolRecord, PriorityClassRecord, World
 from cardpool.faults import cards
-from cardpool.lifecycle import learning, tally, teams, times
+from cardpool.lifecycle import learning, slots, tally, teams, times
 from cardpool.lifecycle.actions import ApplyNodeLabels, Event, Step
 from cardpool.lifecycle.conditions import Board
 from cardpool.lifecycle.membership import Member, Membership
@@ -145,18 +145,18 @@ class Findings:
 
 def step(pool: PoolRecord, found: Findings, now: float) -> Step | None:
     """The pool's status, written where anything in it changed."""
-    cards = found.total.counts
+    cards, profiles = found.total.counts, found.total.by_profile()
     bad = [f"{cards[name]} {name}" for name in ("faulty", "quarantined", "unknown", "suspect") if cards[name]]
     update = {
         "observed_generation": pool.generation,
         "nodes": found.total.nodes,
         "supernodes": found.supernodes,
-        "profiles": found.total.by_profile(),
+        "profiles": profiles,
         "cards": found.total.cards(),
         "queued": found.queued,
         "running": found.running,
         "utilisation_percent": min(100, 100 * cards["allocated"] // cards["total"]) if cards["total"] else 0,
-        "slots": found.total.slots(),
+        "slots": slots.summed(item.slots for item in profiles),
         "unhealthy": ", ".join(bad) or None,
     }
     if teams.worth_writing(pool.status.usage, found.usage, now, active=found.active):

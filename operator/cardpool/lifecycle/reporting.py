@@ -122,27 +122,33 @@ def _starts(account: Account, pool: str) -> bool:
 
 
 def pool_total(account: Account, pool: str) -> tally.Total:
-    """The pool's cards: the sum of its supernodes and of the nodes that are in none."""
-    total = tally.Total()
+    """The pool's cards: the sum of its supernodes and of the nodes that are in none; not to be kept."""
     place = account.place
-    for name, area in account.stock.areas.items():
-        if place.domains[name].pool == pool:
-            total.add(area.total)
+    areas = {name: area for name, area in account.stock.areas.items() if place.domains[name].pool == pool}
     members, views = place.members, account.survey.views
     stray = [views[node] for node in place.by_pool.get(pool, ()) if not members[node].supernode]
-    total.add(tally.total((view.member, view.counts, view.slots) for view in stray))
+    total = tally.Total()
+    total.add(account.survey.sum_up(pool, areas))
+    total.add(tally.total((view.member, view.counts, view.spare, view.slots) for view in stray))
     return total
 
 
 def gauges(account: Account) -> Gauges:
     """Cards by state, jobs by phase, cards by team and waiting jobs by reason."""
-    found: Gauges = {"cards": {}, "jobs": {}}
+    found: Gauges = {"cards": {}, "jobs": {}, "slots": {}, "supernode_slots": {}}
+    for pool in account.place.by_pool:
+        for name, share in pool_total(account, pool).profiles.items():
+            own = (("pool", pool), ("profile", name))
+            for state, amount in share.counts.items():
+                found["cards"][*own, ("state", state)] = amount
+            for slot in share.slots.listed():
+                gang = ("gang_cards", str(slot.gang))
+                found["slots"][*own, gang, ("scope", "supernode")] = slot.count
+                found["slots"][*own, gang, ("scope", "pool")] = slot.spread or 0
     for name, area in account.stock.areas.items():
-        pool = account.place.domains[name].pool
-        for profile, (_, counts, _) in area.total.profiles.items():
-            for state, amount in counts.items():
-                labels = (("pool", pool), ("profile", profile), ("state", state))
-                found["cards"][labels] = found["cards"].get(labels, 0.0) + amount
+        where = (("pool", account.place.domains[name].pool), ("supernode", name))
+        for slot in area.slots:
+            found["supernode_slots"][*where, ("gang_cards", str(slot.gang))] = slot.count
     for job in account.world.jobs.values():
         pool = job.spec.pool if job.spec is not None else ""
         phase = job.status.phase.value if job.status.phase is not None else "New"

@@ -132,7 +132,7 @@ def step(
             "ready_nodes": total.ready,
             "profiles": total.by_profile(),
             "cards": total.cards(),
-            "largest_free_block": total.whole,
+            "largest_free_block": total.largest,
             "spares": spares,
             "faults": fault_entries(faults),
             "conditions": _conditions(record, total, conflicts, now),

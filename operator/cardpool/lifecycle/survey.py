@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from cardpool.api.common import GangSlots
 from cardpool.domain.cards import CardFault
 from cardpool.domain.inventory import Cause
 from cardpool.domain.world import NodeRecord, PodRecord, World
@@ -17,7 +18,7 @@ from cardpool.engine import fabrics
 from cardpool.engine.build import NodeRow
 from cardpool.faults import signals
 from cardpool.faults.signals import NodeFacts
-from cardpool.lifecycle import rooms, tally, times
+from cardpool.lifecycle import rooms, slots, tally, times
 from cardpool.lifecycle.membership import Member, Membership
 
 Records = Mapping[str, CardFault]
@@ -62,10 +63,11 @@ class View:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Area:
-    """One supernode's views and their sum."""
+    """One supernode's views, their sum, and its slots over all profiles."""
 
     views: tuple[View, ...]
     total: tally.Total
+    slots: tuple[GangSlots, ...]
 
 
 @dataclass(slots=True)
@@ -75,6 +77,7 @@ class Survey:
     facts: dict[str, tuple[NodeRecord, str, tuple[PodRecord, ...], NodeFacts]] = field(default_factory=dict)
     views: dict[str, View] = field(default_factory=dict)
     areas: dict[str, Area] = field(default_factory=dict)
+    sums: dict[str, tuple[Mapping[str, Area], tally.Total]] = field(default_factory=dict)
 
     def observe(self, world: World, place: Membership) -> dict[str, NodeFacts]:
         """What each node holds and says."""
@@ -106,8 +109,8 @@ class Survey:
         cause = rooms.cause_of(member, records, cordoned=cordoned)
         row = rooms.row(member, facts, records, promise, cause, spare=spare)
         counts = tally.of_node(member, records, row.used_cards, open_=cause is Cause.NONE)
-        slots = fabrics.slots(row.fabrics, tally.SLOT_SIZES) if row.fabrics is not None else None
-        view = View(member, facts, records, promise, cordoned, spare, cause, row, counts, slots)
+        in_fabrics = fabrics.slots(row.fabrics, slots.SIZES) if row.fabrics is not None else None
+        view = View(member, facts, records, promise, cordoned, spare, cause, row, counts, in_fabrics)
         self.views[name] = view
         return view
 
@@ -117,9 +120,22 @@ class Survey:
         old = self.areas.get(name)
         if old is not None and len(old.views) == len(seen) and all(map(_is, old.views, seen)):
             return old
-        area = Area(seen, tally.total((view.member, view.counts, view.slots) for view in seen))
+        total = tally.total((view.member, view.counts, view.spare, view.slots) for view in seen)
+        area = Area(seen, total, slots.summed(share.slots.listed() for share in total.profiles.values()))
         self.areas[name] = area
         return area
+
+    def sum_up(self, pool: str, areas: Mapping[str, Area]) -> tally.Total:
+        """The sum of a pool's supernodes: that of the last cycle, with what changed taken out and put in."""
+        known, sum_ = self.sums.get(pool, ({}, tally.Total()))
+        for name, old in known.items():
+            if areas.get(name) is not old:
+                sum_.add(old.total, -1)
+        for name, area in areas.items():
+            if known.get(name) is not area:
+                sum_.add(area.total)
+        self.sums[pool] = (areas, sum_)
+        return sum_
 
     def forget(self, place: Membership) -> None:
         """Drop what belongs to nodes and supernodes that are gone."""
@@ -127,6 +143,8 @@ class Survey:
             del self.views[name]
         for name in self.areas.keys() - place.by_supernode.keys():
             del self.areas[name]
+        for pool in self.sums.keys() - place.by_pool.keys():
+            del self.sums[pool]
 
 
 def _is(one: View, other: View) -> bool:

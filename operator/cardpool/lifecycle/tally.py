@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from cardpool.api.cardpool import GangSlots
 from cardpool.api.common import CardCounts, ProfileCards
 from cardpool.domain.cards import CardFault
 from cardpool.faults.cards import GONE
 from cardpool.lifecycle.membership import Member
+from cardpool.lifecycle.slots import Slots, of_supernode
 from cardpool.names import CardState
 
 STATES = {
@@ -20,7 +20,6 @@ STATES = {
     CardState.QUARANTINED: "quarantined",
     CardState.PROBATION: "probation",
 }
-SLOT_SIZES = (1, 8, 64, 512, 4096)
 _NOTHING = dict.fromkeys(("total", "healthy", "free", "allocated", *STATES.values()), 0)
 
 Counts = dict[str, int]
@@ -47,36 +46,42 @@ def of_node(member: Member, records: Mapping[str, CardFault], used: int, *, open
 
 
 @dataclass(slots=True)
-class Total:
-    """Sums over some nodes: cards by state, per profile too, and what gangs of each slot size would find.
+class Share:
+    """One profile's part of a sum."""
 
-    ``whole`` counts the free cards of entirely free nodes, ``fits[size]`` the gangs of that size inside single nodes.
+    vendor: str
+    counts: Counts = field(default_factory=_NOTHING.copy)
+    nodes: int = 0
+    slots: Slots = field(default_factory=Slots)
+
+
+@dataclass(slots=True)
+class Total:
+    """Sums over some nodes: cards by state, per profile too, and what gangs of each size would find.
+
+    ``largest`` is the largest gang that fits one supernode now, in cards; it is not summed.
     """
 
     nodes: int = 0
     ready: int = 0
     counts: Counts = field(default_factory=_NOTHING.copy)
-    profiles: dict[str, tuple[str, Counts, int]] = field(default_factory=dict)
-    whole: int = 0
-    widest: int = 0
-    fits: dict[int, int] = field(default_factory=lambda: dict.fromkeys(SLOT_SIZES, 0))
-    above: dict[int, int] = field(default_factory=lambda: dict.fromkeys(SLOT_SIZES, 0))
+    profiles: dict[str, Share] = field(default_factory=dict)
+    largest: int = 0
 
-    def add(self, other: Total) -> None:
-        """Sum in place."""
-        self.nodes += other.nodes
-        self.ready += other.ready
-        self.widest = max(self.widest, other.widest)
+    def add(self, other: Total, sign: int = 1) -> None:
+        """Sum in place (sign -1: take apart)."""
+        self.nodes += sign * other.nodes
+        self.ready += sign * other.ready
         for key, value in other.counts.items():
-            self.counts[key] += value
-        for name, (vendor, counts, nodes) in other.profiles.items():
-            _, own, known = self.profiles.get(name, (vendor, _NOTHING.copy(), 0))
-            for key, value in counts.items():
-                own[key] += value
-            self.profiles[name] = (vendor, own, known + nodes)
-        for size in SLOT_SIZES:
-            self.fits[size] += other.fits[size]
-            self.above[size] += other.above[size]
+            self.counts[key] += sign * value
+        for name, more in other.profiles.items():
+            own = self.profiles.setdefault(name, Share(more.vendor))
+            for key, value in more.counts.items():
+                own.counts[key] += sign * value
+            own.nodes += sign * more.nodes
+            own.slots.add(more.slots, sign)
+            if not own.nodes:
+                del self.profiles[name]
 
     def cards(self) -> CardCounts:
         """The counts as they stand in status."""
@@ -85,15 +90,14 @@ class Total:
     def by_profile(self) -> tuple[ProfileCards, ...]:
         """One entry a profile, in name order."""
         return tuple(
-            ProfileCards(profile=name, vendor=vendor or None, nodes=nodes, cards=CardCounts(**counts))
-            for name, (vendor, counts, nodes) in sorted(self.profiles.items())
-        )
-
-    def slots(self) -> tuple[GangSlots, ...]:
-        """Gangs of each size that fit now: inside one node up to a node's cards, inside one supernode above."""
-        return tuple(
-            GangSlots(gang=size, count=self.fits[size] if size <= self.widest else self.above[size])
-            for size in SLOT_SIZES
+            ProfileCards(
+                profile=name,
+                vendor=share.vendor or None,
+                nodes=share.nodes,
+                cards=CardCounts(**share.counts),
+                slots=share.slots.listed(),
+            )
+            for name, share in sorted(self.profiles.items())
         )
 
     def unwell(self) -> dict[str, int]:
@@ -101,28 +105,27 @@ class Total:
         return {name: self.counts[name] for name in ("faulty", "quarantined", "unknown") if self.counts[name]}
 
 
-def total(nodes: Iterable[tuple[Member, Counts, Mapping[int, int] | None]]) -> Total:
-    """The sum over the nodes of one supernode; the last of each is what its fabrics hold of each size, if any."""
+def total(nodes: Iterable[tuple[Member, Counts, bool, Mapping[int, int] | None]]) -> Total:
+    """The sum over the nodes of one supernode.
+
+    Of each its cards by state, whether it is kept as a spare, and what its fabrics hold of each size, if it has any.
+    """
     sum_ = Total()
-    for member, counts, fabrics in nodes:
+    seen: dict[str, list[tuple[int, int, Mapping[int, int] | None]]] = {}
+    for member, counts, spare, fabrics in nodes:
         sum_.nodes += 1
         sum_.ready += member.node.ready and not member.node.unschedulable
-        sum_.widest = max(sum_.widest, member.capacity)
-        own = sum_.counts
+        shares = [sum_.counts]
+        if member.profile:
+            share = sum_.profiles.setdefault(member.profile, Share(member.vendor))
+            share.nodes += 1
+            shares.append(share.counts)
+            seen.setdefault(member.profile, []).append((member.capacity, 0 if spare else counts["free"], fabrics))
         for key, value in counts.items():
             if value:
-                own[key] += value
-        if member.profile:
-            vendor, parts, number = sum_.profiles.get(member.profile, (member.vendor, _NOTHING.copy(), 0))
-            for key, value in counts.items():
-                if value:
-                    parts[key] += value
-            sum_.profiles[member.profile] = (vendor, parts, number + 1)
-        free = counts["free"]
-        if free:
-            if free == member.capacity:
-                sum_.whole += free
-            for size in SLOT_SIZES:
-                sum_.fits[size] += free // size if fabrics is None else min(free // size, fabrics[size])
-    sum_.above = {size: sum_.whole // size for size in SLOT_SIZES}
+                for own in shares:
+                    own[key] += value
+    for name, found in seen.items():
+        slots = sum_.profiles[name].slots = of_supernode(found)
+        sum_.largest = max(sum_.largest, slots.whole_cards(), *(free for _, free, _ in found))
     return sum_

@@ -30,6 +30,8 @@ ABOUT: Final = {
     "jobs": "TrainingJobs by phase and pool.",
     "cards": "Cards by pool, profile and state.",
     "team_cards": "Cards that each team's gangs hold, by pool and profile.",
+    "slots": "Gangs of so many cards that would fit now, in one supernode each or (scope pool) anywhere.",
+    "supernode_slots": "The same inside one supernode, over its profiles.",
     "jobs_waiting": "Jobs in the queue by pool and the reason why they wait.",
 }
 

@@ -67,7 +67,7 @@ def facts(node: NodeRecord, resource: str, pods: Iterable[PodRecord]) -> NodeFac
             count += 1
             for name, amount in pod.requests.items():
                 used[name] = used.get(name, 0) + amount
-            if resource and pod.requests.get(resource):
+            if resource and pod.node and pod.requests.get(resource):
                 held[pod.owner] = held.get(pod.owner, 0) + pod.requests[resource]
         for device in pod.devices:
             if device.resource != resource:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.support.simworld import SimCluster, job_spec, pool_spec
+import pytest
+
+from cardpool.domain.cards import CardFault, CardId
+from cardpool.domain.inventory import Cause
+from cardpool.lifecycle import rooms
+from cardpool.lifecycle.membership import Member
+from cardpool.names import CardState, Reason
+from tests.support.simworld import RESOURCE, SimCluster, job_spec, pool_spec
 
 RETRY = {"backoff": {"baseSeconds": 10, "capSeconds": 600}, "maxRestarts": 2, "windowSeconds": 3600}
 
@@ -283,3 +290,18 @@ def test_rank_that_succeeded_stays_succeeded() -> None:
     cluster.end("default/a-w-1", 0)
     cluster.settle()
     assert cluster.jobs[key].status.phase == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [(state, Cause.NONE if state is CardState.HEALTHY else Cause.CARDS_IN_DOUBT) for state in CardState],
+    ids=[state.value for state in CardState],
+)
+def test_every_state_but_healthy_closes_a_node_that_offers_the_card(state: CardState, expected: Cause) -> None:
+    """Probation included: nobody outside kubelet can say which card a pod will get."""
+    cluster = SimCluster(nodes=1)
+    node = cluster.node["n-0"]
+    member = Member(node, "main", "k100", "hygon", RESOURCE, 8, 8, "")
+    known = {"card-3": CardFault(CardId("n-0", RESOURCE, "card-3"), state, Reason.CARD_UNHEALTHY, 0.0)}
+    assert expected is rooms.cause_of(member, known, cordoned=False)
+    assert rooms.cause_of(replace(member, allocatable=7), known, cordoned=False) is Cause.NONE

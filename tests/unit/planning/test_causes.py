@@ -221,3 +221,45 @@ def test_two_jobs_of_a_cycle_never_share_anything(tmp_path: Path) -> None:
     answers = manifests.by_name(manifests.planned(tmp_path, pool(), full("a"), *pods))
     assert [answers[name]["decision"] for name in ("one", "two")] == ["Place", "Wait"]
     assert "1 short of cpu" in answers["two"]["message"]
+
+
+BAD: dict[str, tuple[str, int, int, str]] = {
+    "suspect and still offered": ("Suspect", 8, 1, "a bad card that its plug-in still offers"),
+    "faulty and still offered": ("Faulty", 8, 1, "a bad card that its plug-in still offers"),
+    "quarantined and offered again": ("Quarantined", 8, 1, "a bad card that its plug-in still offers"),
+    "sub-healthy and still offered": ("SubHealthy", 8, 1, "a bad card that its plug-in still offers"),
+    "faulty and gone": ("Faulty", 7, 8, "short of cards"),
+    "quarantined and gone": ("Quarantined", 7, 8, "short of cards"),
+}
+
+
+def supernode_with(state: str, fell: bool) -> Json:
+    """A Supernode whose status remembers one bad card of node a."""
+    known = {"node": "a", "resource": RESOURCE, "card": "card-3", "state": state, "since": manifests.NOW, "fell": fell}
+    return {
+        "apiVersion": manifests.API,
+        "kind": "Supernode",
+        "metadata": {"name": "sn"},
+        "spec": {"pool": "main", "selector": {}},
+        "status": {"faults": [{**known, "times": [manifests.NOW]}]},
+    }
+
+
+@pytest.mark.parametrize(("state", "offered", "cards", "cause"), BAD.values(), ids=BAD)
+def test_a_bad_card_is_no_room(tmp_path: Path, state: str, offered: int, cards: int, cause: str) -> None:
+    """One that is still offered closes its node to everybody, since kubelet might give it away; a gone one is one less."""
+    one = full("a")
+    one["status"]["allocatable"][RESOURCE] = str(offered)
+    known = supernode_with(state, offered < 8)
+    answer = manifests.only(manifests.planned(tmp_path, pool(), one, known, job(group(1, cards))))
+    assert answer["decision"] == "Wait"
+    assert f"of 1 nodes: 1 {cause}" in answer["message"]
+
+
+@pytest.mark.parametrize("state", ["Faulty", "Quarantined"])
+def test_the_cards_beside_a_gone_one_are_room(tmp_path: Path, state: str) -> None:
+    """Seven are left of eight."""
+    one = full("a")
+    one["status"]["allocatable"][RESOURCE] = "7"
+    answer = manifests.only(manifests.planned(tmp_path, pool(), one, supernode_with(state, True), job(group(1, 7))))
+    assert answer["decision"] == "Place"

@@ -136,7 +136,8 @@ async def test_the_plan_is_what_comes_true(
         large = (await kube.get("TrainingJob", "e-large", namespace))["status"]["conditions"]
         said = next(one for one in large if one["type"] == "PodsScheduled")
         told = jobs_of(after, namespace)["e-large"]
-        assert ("Wait", said["reason"], said["message"]) == (told["decision"], told["reason"], told["message"])
+        place = "; position 1 of 1 in the queue"  # the plan tells it beside, as the order of its answers
+        assert ("Wait", said["reason"], said["message"]) == (told["decision"], told["reason"], told["message"] + place)
 
         lost = placed["a-level"]["pods"][0]["node"]
         supposed = await plan(cluster, "--from-cluster", "--kubeconfig", cluster.kubeconfig, "--lose", lost)

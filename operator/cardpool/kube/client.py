@@ -15,12 +15,13 @@ import functools
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from enum import StrEnum
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
 import msgspec
 import tenacity
+from aiohttp.abc import AbstractStreamWriter
 
 from cardpool import errors, names
 from cardpool.kube import auth, wire
@@ -53,8 +54,8 @@ CEILINGS: Final[Mapping[Lane, int]] = {Lane.READ: 8, Lane.WRITE: 48, Lane.STATUS
 class Client:
     """Requests to one API server.
 
-    ``before_write`` runs before each write outside the lease's own lane, and once more when its bytes go out: between
-    the two a connection may have to be made, through which a process that was stopped meanwhile would write.
+    ``before_write`` runs before each write outside the lease's own lane, and once more as its bytes go out: between the
+    two a connection may have to be made and a burst of neighbours be sent, and a process may be stopped meanwhile.
     """
 
     def __init__(
@@ -219,13 +220,12 @@ class Client:
         window = self.stats[lane]
         async with window:
             headers = {**await self._headers(), **({"Content-Type": content_type} if data is not None else {})}
-            fenced = method != "GET" and lane is not Lane.LEASE
-            if fenced and self.before_write is not None:
+            body: bytes | _Fenced | None = data
+            if data is not None and lane is not Lane.LEASE and self.before_write is not None:
                 self.before_write()
+                body = _Fenced(data, self.before_write)
             try:
-                answer = await self._send(
-                    method, path, params=params, data=data, headers=headers, timeout=timeout, fenced=fenced
-                )
+                answer = await self._send(method, path, params=params, data=body, headers=headers, timeout=timeout)
             except errors.ApiError as error:
                 if error.code == 429:
                     window.throttle(error.retry_after)
@@ -239,10 +239,9 @@ class Client:
         path: str,
         *,
         params: Mapping[str, str] | None,
-        data: bytes | None,
+        data: bytes | _Fenced | None,
         headers: Mapping[str, str],
         timeout: float,
-        fenced: bool,
     ) -> bytes:
         session = self._open()
         try:
@@ -253,13 +252,14 @@ class Client:
                 data=data,
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, 10.0)),
-                trace_request_ctx=fenced,
                 **self._extras(),
             ) as response:
                 if response.status >= 400:
                     raise await self._error(response)
                 return await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            if isinstance(data, _Fenced) and data.stopped is not None:
+                raise data.stopped from error
             raise errors.UnreachableError(f"{method} {path}: {type(error).__name__} {error}") from error
 
     async def _error(self, response: aiohttp.ClientResponse) -> errors.ApiError:
@@ -271,17 +271,8 @@ class Client:
         if self._session is None:
             context = self._credentials.ssl_context()
             connector = aiohttp.TCPConnector(limit=0, ssl=True if context is None else context)
-            trace = aiohttp.TraceConfig()
-            trace.on_request_headers_sent.append(self._last_look)
-            self._session = aiohttp.ClientSession(
-                connector=connector, read_bufsize=2**20, trust_env=False, trace_configs=[trace]
-            )
+            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=2**20, trust_env=False)
         return self._session
-
-    async def _last_look(self, _: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        """The fence with the connection made: raising here, nothing of the request leaves."""
-        if context.trace_request_ctx and self.before_write is not None:
-            self.before_write()
 
     def _url(self, path: str) -> str:
         return f"{self._credentials.server}{path}"
@@ -294,6 +285,26 @@ class Client:
         # Compression costs both ends more time than it saves inside one data centre.
         own = {"Accept": JSON, "Accept-Encoding": "identity", "User-Agent": "cardpool"}
         return {**own, **await self._credentials.headers()}
+
+
+class _Fenced(aiohttp.BytesPayload):
+    """A body that asks the fence in the moment in which it is written; ``stopped`` is what the fence raised.
+
+    aiohttp writes a body in a task of its own and holds the head of the request back until then.
+    """
+
+    def __init__(self, value: bytes, fence: Callable[[], None]) -> None:
+        super().__init__(value)
+        self.stopped: errors.LeaseLostError | None = None
+        self._fence = fence
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        try:
+            self._fence()
+        except errors.LeaseLostError as error:
+            self.stopped = error
+            raise
+        await super().write_with_length(writer, content_length)
 
 
 def parse_error(code: int, body: bytes, retry_after: str | None = None) -> errors.ApiError:

@@ -142,6 +142,7 @@ class Reason(StrEnum):
     POD_FAILED = "PodFailed"
     POD_EVICTED = "PodEvicted"
     PREEMPTED = "Preempted"
+    DEFRAGMENTED = "Defragmented"
     QUARANTINED_CARD = "QuarantinedCard"
     NON_RETRYABLE_EXIT = "NonRetryableExit"
     RESTARTS_EXHAUSTED = "RestartsExhausted"

@@ -250,6 +250,21 @@ POOLS: dict[str, Bad] = {
     "quota in cards and compute": Bad(
         {"spec.teams.0.quota.0.compute": 5}, "spec.teams[0].quota[0].cards", "teams[0].quota[0].cards"
     ),
+    "room for a gang of an unknown profile": Bad(
+        {"spec.queue.defragmentation": {"gang": {"pods": 2, "cardsPerPod": 8, "profile": "mlu"}}},
+        "spec.queue.defragmentation.gang.profile",
+        "queue.defragmentation.gang.profile",
+    ),
+    "room for a gang in an unknown level": Bad(
+        {"spec.queue.defragmentation": {"gang": {"pods": 2, "cardsPerPod": 8, "level": "hall"}}},
+        "spec.queue.defragmentation.gang.level",
+        "queue.defragmentation.gang.level",
+    ),
+    "more moves than are remembered": Bad(
+        {"spec.queue.defragmentation": {"maxMovesPerHour": 61}},
+        "spec.queue.defragmentation.maxMovesPerHour",
+        "queue.defragmentation.maxMovesPerHour",
+    ),
     "unknown strategy": Bad({"spec.queue.strategy": "Fifo"}, "spec.queue.strategy", "queue.strategy"),
     "percentage over 100": Bad({"spec.spares.perSupernode": "101%"}, "spec.spares.perSupernode", "spares.perSupernode"),
     "negative spares": Bad({"spec.spares.perSupernode": -1}, "spec.spares.perSupernode", "spares.perSupernode"),

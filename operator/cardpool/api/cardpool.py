@@ -16,7 +16,9 @@ from cardpool.api.poolpolicy import (
     Breaker,
     DeadNode,
     DeadNodeAction,
+    Defragmentation,
     Faults,
+    KeptGang,
     Preemption,
     Quarantine,
     Queue,
@@ -40,11 +42,14 @@ __all__ = [
     "CardPoolStatus",
     "DeadNode",
     "DeadNodeAction",
+    "Defragmentation",
     "DevicePlugin",
     "Faults",
+    "KeptGang",
     "LearnedRuntime",
     "Level",
     "LevelOverride",
+    "MovedGang",
     "PoolTopology",
     "Preemption",
     "Profile",
@@ -185,6 +190,14 @@ class LearnedRuntime(common.StatusModel):
     time: common.Time = Field(description="When the last of them ended.")
 
 
+class MovedGang(common.StatusModel):
+    """A gang that was restarted elsewhere within the last hour."""
+
+    uid: common.Text = Field(description="UID of the job.")
+    job: common.Text = Field(description="Namespace and name of the job.")
+    time: common.Time = Field(description="When it was moved.")
+
+
 class BreakerScope(StrEnum):
     """Over which nodes a breaker counts."""
 
@@ -229,6 +242,9 @@ class CardPoolStatus(common.StatusModel):
     learned_until: common.Time | None = Field(
         default=None, description="Every success up to here is in the learned run times."
     )
+    moves: Annotated[
+        tuple[MovedGang, ...], common.keyed("uid", most=128, doc="Gangs that defragmentation moved in the last hour.")
+    ] = ()
     breaker: Annotated[
         tuple[BreakerState, ...], common.keyed("scope", "name", most=256, doc="Breakers that opened.")
     ] = ()

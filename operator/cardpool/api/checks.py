@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_core import PydanticCustomError
 
 from cardpool.api.podtemplate import QUANTITY_PATTERN
-from cardpool.names import ENV_PREFIXES, GANG_PODS_MAX, GROUP, JOB_NAME_MAX
+from cardpool.names import ENV_PREFIXES, GANG_PODS_MAX, GROUP, JOB_NAME_MAX, NODE_LEVEL
 
 if TYPE_CHECKING:
     from cardpool.api.cardpool import CardPoolSpec
@@ -151,6 +151,14 @@ def pool(spec: CardPoolSpec) -> Iterator[str]:
     for override in spec.topology.overrides:
         if override.profile not in known:
             yield "topology.overrides must name profiles of the pool"
+    policy = spec.queue.defragmentation
+    if policy is not None and policy.gang is not None:
+        levels = {level.name for level in spec.topology.levels}
+        levels |= {level.name for override in spec.topology.overrides for level in override.levels}
+        if policy.gang.profile is not None and policy.gang.profile not in known:
+            yield "queue.defragmentation.gang.profile must name a profile of the pool"
+        if policy.gang.level is not None and policy.gang.level not in levels | {NODE_LEVEL}:
+            yield "queue.defragmentation.gang.level must name a level of the pool"
     for place, team in enumerate(spec.teams):
         yield from unique(f"teams[{place}].quota", [quota.profile for quota in team.quota])
         for part, quota in enumerate(team.quota):

@@ -82,6 +82,34 @@ class Preemption(common.SpecModel):
     )
 
 
+class KeptGang(common.SpecModel):
+    """A gang for which room is kept together though none waits for it."""
+
+    pods: common.Positive = Field(description="Pods.")
+    cards_per_pod: common.Positive = Field(description="Cards of each pod.")
+    profile: common.ProfileName | None = Field(default=None, description="Profile. Absent: the pool's first.")
+    level: common.LevelName | None = Field(
+        default=None, description="Level of which one domain holds the gang. Absent: it may spread."
+    )
+
+
+class Defragmentation(common.SpecModel):
+    """Running gangs are restarted elsewhere, whole, where enough cards are free for a gang but not together."""
+
+    max_moves_per_hour: Annotated[int, Field(strict=True, ge=0, le=60)] = Field(
+        default=4, description="Moves inside an hour; a gang that moved is left alone for an hour. 0: nobody moves."
+    )
+    max_lost_card_seconds: common.BigCount | None = Field(
+        default=None,
+        description="What one move may cost, in card-seconds since the gang's proved checkpoint or its start. Absent: "
+        "any number, but only gangs with a proved checkpoint move.",
+    )
+    after_seconds: common.Count = Field(default=60, description="How long a gang waits before others move for it.")
+    gang: KeptGang | None = Field(
+        default=None, description="Keep room for such a gang while nobody waits. Absent: only who waits counts."
+    )
+
+
 class Queue(common.SpecModel):
     """The order of starts."""
 
@@ -91,6 +119,9 @@ class Queue(common.SpecModel):
         "reservation and others pass only without delaying it.",
     )
     preemption: Preemption = Field(default_factory=Preemption, description="Who may be preempted.")
+    defragmentation: Defragmentation | None = Field(
+        default=None, description="Who may be moved to bring free cards together. Absent: nobody."
+    )
 
 
 class Quarantine(common.SpecModel):

@@ -243,6 +243,23 @@ def pool_rules() -> Iterator[Rule]:
         "quotas must name profiles of the pool, or *",
         ".teams",
     )
+    gang = "self.queue.defragmentation.gang"
+    none = f"!has(self.queue) || !has(self.queue.defragmentation) || !has({gang})"
+    yield Rule(
+        "spec",
+        f"{none} || !has({gang}.profile) || self.profiles.exists(p, p.name == {gang}.profile)",
+        "the gang's profile must be one of the pool",
+        ".queue.defragmentation.gang.profile",
+    )
+    yield Rule(
+        "spec",
+        f"{none} || !has({gang}.level) || {gang}.level == '{NODE_LEVEL}' || has(self.topology) && "
+        f"(has(self.topology.levels) && self.topology.levels.exists(l, l.name == {gang}.level) || "
+        f"has(self.topology.overrides) && self.topology.overrides.exists(o, has(o.levels) && "
+        f"o.levels.exists(l, l.name == {gang}.level)))",
+        "the gang's level must be one of the pool, or node",
+        ".queue.defragmentation.gang.level",
+    )
 
 
 def job_rules(card_resources: Sequence[str]) -> tuple[Rule, ...]:

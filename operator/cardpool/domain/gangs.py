@@ -234,6 +234,8 @@ class Eviction:
 class Move:
     """A running gang that is to be restarted elsewhere, whole, so that the gang ``by`` fits where it runs now.
 
+    ``by`` is empty where room is made though none waits for it.
+
     ``placement`` is its next place, with which it goes; ``lost`` is what that costs, in card-seconds since its newest
     proved checkpoint or its start.
     """
@@ -266,8 +268,9 @@ class PlanResult:
     """One planning cycle over one pool's queue: each gang has exactly one answer, a placement or a refusal.
 
     ``preempting`` are the placements that gangs will get once the ``evictions`` (and those of earlier cycles) are
-    done: those gangs are refused in this cycle with WaitingForPreemption. ``wake`` is when planning again would answer
-    otherwise though nothing else changed (seconds since the epoch). ``advice`` is worked out only when it is asked.
+    done: those gangs are refused in this cycle with WaitingForPreemption, as are those for whom others make the
+    ``moves``. For the ``vain`` no moves were found. ``wake`` is when planning again would answer otherwise though
+    nothing else changed (seconds since the epoch). ``advice`` is worked out only when it is asked.
     """
 
     placements: tuple[Placement, ...] = ()
@@ -275,5 +278,7 @@ class PlanResult:
     evictions: tuple[Eviction, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     preempting: tuple[Placement, ...] = ()
+    moves: tuple[Move, ...] = ()
+    vain: tuple[str, ...] = ()
     wake: float | None = None
     advice: Advice | None = field(default=None, compare=False, repr=False)

@@ -26,7 +26,7 @@ from cardpool.engine.attempt import Attempt, Mask
 from cardpool.engine.future import Future, Prober, Room
 
 LOOKS: Final = 2_000
-_SCOPES: Final = 8
+SCOPES: Final = 8
 _NEAR: Final = 12
 _EXACT: Final = 3
 Cost = tuple[int, int, tuple[str, ...]]
@@ -87,19 +87,32 @@ def search(
     present: Future | None = None,
     most: int | None = None,
     looks: int = LOOKS,
+    scopes: int = SCOPES,
 ) -> Found | Nowhere:
     """The cheapest way found for the gang to fit ``late``, with at most ``most`` gangs moved.
 
     ``present`` is the room that movers may go to, where that is less than ``late`` (gangs that are still leaving hold
     theirs). Neither is changed.
     """
-    return _Search(late, present or late, gang, option, chosen, most, looks).run()
+    return _Search(late, present or late, gang, option, chosen, most, looks, scopes).run()
 
 
 class _Search:
     """One search; ``future`` is its own copy and changes back and forth."""
 
-    __slots__ = ("best", "chosen", "future", "gang", "looks", "most", "option", "present", "prober", "unlanded")
+    __slots__ = (
+        "best",
+        "chosen",
+        "future",
+        "gang",
+        "looks",
+        "most",
+        "option",
+        "present",
+        "prober",
+        "scopes",
+        "unlanded",
+    )
 
     def __init__(
         self,
@@ -110,13 +123,14 @@ class _Search:
         chosen: Sequence[Mover],
         most: int | None,
         looks: int,
+        scopes: int,
     ) -> None:
         self.gang, self.option = gang, option
         self.future, self.present = late.copy(), present
         self.prober = Prober(self.future, gang, option)
         self.chosen = sorted(chosen, key=lambda mover: (mover.lost, mover.room.cards, mover.key))
         self.most = len(chosen) if most is None else most
-        self.looks = looks
+        self.looks, self.scopes = looks, scopes
         self.best: tuple[Cost, Found] | None = None
         self.unlanded = 0
 
@@ -160,7 +174,7 @@ class _Search:
             lack = np.maximum(self.prober.want - np.add.reduceat(before, starts), 0) if len(starts) else np.zeros(0)
             able = np.flatnonzero(after >= self.prober.want).tolist()
             masks = (self._domain(level, at) for at in sorted(able, key=lambda at: (lack[at], at)))
-            found += itertools.islice((mask for mask in masks if self.prober.fits(mask)), _SCOPES)
+            found += itertools.islice((mask for mask in masks if self.prober.fits(mask)), self.scopes)
         self.future.settle(every, -1)
         return found
 
@@ -327,6 +341,17 @@ def _put(trial: Future, present: Future, mover: Mover, closed: Mask | None) -> P
             present.take(taken.at, beyond[taken.at], fabrics.beyond(taken.fabrics, mover.room.at, mover.room.fabrics))
             return answer
     return None
+
+
+def settle(ahead: Future, mover: Mover, placement: Placement) -> None:
+    """The mover sits in its new place: its room there is taken."""
+    ground, mark = ahead.ground, ahead.ground.snapshot()
+    for shape in mover.gang.options[0].groups:
+        need = ground.demand(shape)
+        nodes = [node for segment in placement.segments if segment.group == shape.name for node in segment.nodes]
+        if need is not None and nodes:
+            ground.take(np.bincount([ground.position(node) for node in nodes], minlength=ground.size), need)
+    ahead.note(mark)
 
 
 def _moves(mover: Mover, placement: Placement) -> bool:

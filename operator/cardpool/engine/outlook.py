@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 
 from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
-from cardpool.engine import explain, fabrics, future, place, reserve
+from cardpool.engine import defrag, explain, fabrics, future, place, reserve
+from cardpool.engine.defrag import Mover
 from cardpool.engine.future import Future, Prober, Room
 from cardpool.engine.ground import Ground
 from cardpool.engine.shelf import Positions
@@ -76,6 +77,10 @@ class Outlook:
         """Gangs that were evicted for somebody on another profile leave what they hold here too."""
         if self._late is not None:
             self._late.settle([room for room in self.rooms() if room.gang.uid in uids])
+
+    def returning(self) -> list[Room]:
+        """Gangs between two attempts, whose room is theirs again."""
+        return [room for room in self.rooms() if room.gang.leaving and room.gang.claim]
 
     def excuses(self, gang: Gang) -> bool:
         """True where the gang has ended, as declared, before the head starts."""
@@ -177,6 +182,33 @@ class Outlook:
         promised = self.waits if self.kept in bounds else frozenset()
         held = [room for room in self.rooms() if room.gang.uid not in self.gone | promised]
         return found, [room for room in held if not (self._late in bounds and room.gang.leaving)]
+
+    def shift(self, moves: Sequence[tuple[Mover, Placement]], gang: Gang | None, option: Option) -> Placement | None:
+        """Let gangs move, and keep what they leave for this gang; None, and nobody moved, where it has no place then.
+
+        Nobody else gets a card of their new nodes in this cycle. Without a gang nothing is kept: an empty placement.
+        """
+        late, back, rooms = self.late().copy(), self.returning(), [mover.room for mover, _ in moves]
+        late.settle(back, -1)
+        late.settle(rooms)
+        for mover, placement in moves:
+            defrag.settle(late, mover, placement)
+        answer = late.place(gang, option) if gang is not None else Placement("", option.profile, ())
+        if not isinstance(answer, Placement):
+            return None
+        late.settle(back)
+        closed = np.zeros(self.ground.size, np.bool_)
+        for _, placement in moves:
+            closed[future.positions(self.ground, placement)] = True
+        at = np.flatnonzero(closed)
+        self.ground.put(at, np.zeros_like(self.ground.free[at]), self.ground.busy[at])
+        if self.ground.fabrics is not None:
+            self.ground.fabrics.shut(closed)
+        self.gone.update(room.gang.uid for room in rooms)
+        self._late = late
+        self._common.clear()
+        self.claimed = gang if gang is not None else self.claimed
+        return answer
 
     def opening(self, gang: Gang, option: Option, *, patient: bool) -> reserve.Opening | None:
         """When the gang could start at the earliest."""

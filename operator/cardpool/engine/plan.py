@@ -15,6 +15,7 @@ from typing import Final
 from cardpool.domain.gangs import (
     Eviction,
     Gang,
+    Move,
     Option,
     Placement,
     PlanResult,
@@ -23,8 +24,8 @@ from cardpool.domain.gangs import (
     Running,
 )
 from cardpool.domain.inventory import CARDS, Inventory
-from cardpool.domain.teams import ALL, Reclaim, Rules
-from cardpool.engine import advice, elastic, explain, future, ground, mixing, order, outlook, preempt, quota
+from cardpool.domain.teams import ALL, Moving, Reclaim, Rules
+from cardpool.engine import advice, elastic, explain, future, ground, mixing, moves, order, outlook, preempt, quota
 from cardpool.engine.future import Room
 from cardpool.engine.outlook import BLOCKING, Outlook
 from cardpool.engine.reserve import Opening
@@ -84,6 +85,8 @@ class _Cycle:
         self.evictions: list[Eviction] = []
         self.reservations: list[Reservation] = []
         self.preempting: list[Placement] = []
+        self.moves: list[Move] = []
+        self.vain: list[str] = []
         self.wake: float | None = None
         self.mixer = mixing.Mixer(inventory, self.ledger, self._outlook, self._behind)
 
@@ -101,16 +104,20 @@ class _Cycle:
                 continue
             if self.head is None and answer.reason in BLOCKING | {Reason.QUOTA_EXCEEDED}:
                 asked = elastic.least(gang)
-                answer = self._preempt(asked, answer) or self._hold(asked, answer)
+                answer = self._preempt(asked, answer) or self._make_room(asked, answer) or self._hold(asked, answer)
             refusals.append(answer.told(answer.gang, len(refusals) + 1))
             if len(waiting) < advice.FIRST:
                 waiting.append(elastic.least(gang))
+        if not any(refusal.reason in BLOCKING | {Reason.WAITING_FOR_PREEMPTION} for refusal in refusals):
+            self._room_ahead()
         return PlanResult(
             placements=tuple(placements),
             refusals=tuple(refusals),
             evictions=tuple(self.evictions),
             reservations=tuple(self.reservations),
             preempting=tuple(self.preempting),
+            moves=tuple(self.moves),
+            vain=tuple(self.vain),
             wake=self.wake,
             advice=advice.Advisor(
                 self.inventory, self._outlook, self.ledger, list(zip(waiting, refusals, strict=False)), self.now
@@ -240,18 +247,80 @@ class _Cycle:
                 self.ledger.hold(room.gang.team, room.shares, -1)
                 text = preempt.words(gang, room.gang, self.now)
                 self.evictions.append(Eviction(room.gang.key, gang.key, Reason.PREEMPTED, text))
-            self.ledger.take(gang.team, option.profile, quota.cards_of(option))
-            self.preempting.append(placement)
-            self.reservations.append(Reservation(gang.key, tuple(dict.fromkeys(placement.nodes())), None))
-            self.refused.clear()
-            nodes = set(placement.nodes())
             going = [room.gang for room in view.rooms() if room.gang.preempted or room in victims]
-            going = [one for one in going if any(node in nodes for node, _, _ in one.pods)]
-            if self.strategy == Strategy.STRICT:
-                self.head = gang
-            return explain.preempting(refusal, going)
+            return self._promise(gang, option, placement, going, refusal)
         self.hopeless.add(key)
         return None
+
+    def _promise(
+        self, gang: Gang, option: Option, placement: Placement, going: Sequence[Running], refusal: Refusal
+    ) -> Refusal:
+        """The gang has its place as soon as those are gone who are there now."""
+        self.ledger.take(gang.team, option.profile, quota.cards_of(option))
+        self.preempting.append(placement)
+        self.reservations.append(Reservation(gang.key, tuple(dict.fromkeys(placement.nodes())), None))
+        self.refused.clear()
+        nodes = set(placement.nodes())
+        if self.strategy == Strategy.STRICT:
+            self.head = gang
+        return explain.preempting(refusal, [one for one in going if any(node in nodes for node, _, _ in one.pods)])
+
+    def _make_room(self, gang: Gang, refusal: Refusal) -> Refusal | None:
+        """Let others move for the gang where the pool's policy allows it and it helps, or wait for those that move."""
+        moving = self.rules.moving
+        if moving is None or refusal.reason not in moves.SCATTERED:
+            return None
+        for option in gang.options:
+            view = self.outlooks.get(option.profile)
+            if view is None or view.kept is not None or not future.sound(view.ground, gang, option):
+                continue
+            if self._stopped(gang, option) is not None or not moves.scattered(view, option):
+                continue
+            found: moves.Moves | None = ()
+            if not moves.coming(view, gang, option):
+                since = (gang.queued or gang.created) + moving.after if moving.after else self.now
+                found = self._moves(view, gang, option, moving, since)
+            placement = view.shift(found, gang, option) if found is not None else None
+            if found is None or placement is None:
+                continue
+            self.moves += moves.told(found, gang.key, gang.key)
+            going = [room.gang for room in view.rooms() if room.gang.preempted or room.gang.uid in view.gone]
+            return self._promise(gang, option, placement, going, refusal)
+        return None
+
+    def _room_ahead(self) -> None:
+        """Nobody waits for room: bring free cards together for those who may come, where the pool's policy says so."""
+        moving = self.rules.moving
+        for gang in moving.ahead if moving is not None else ():
+            option = gang.options[0]
+            if moving is None or option.profile not in self.inventory.profiles:
+                continue
+            view = self._outlook(option.profile)
+            fits = (
+                future.Prober(moves.ahead(view), gang, option).fits()
+                if future.sound(view.ground, gang, option)
+                else True
+            )
+            if fits or not moves.scattered(view, option):
+                continue
+            found = self._moves(view, gang, option, moving, self.now)
+            if found is not None and view.shift(found, None, option) is not None:
+                self.moves += moves.told(found, "", gang.key)
+
+    def _moves(self, view: Outlook, gang: Gang, option: Option, moving: Moving, since: float) -> moves.Moves | None:
+        """The moves for a gang, from some moment on; None where there are none, or none now."""
+        left = moving.left - len(self.moves)
+        if self.now < since or left <= 0:
+            self._again(since if self.now < since else moving.due)
+            return None
+        if gang.key in moving.vain or self.vain or self.moves:
+            self._again(self.now + (moves.VAIN if gang.key in moving.vain else 1.0))
+            return None
+        found = moves.find(view, gang, option, moving, left, self.rules.min_runtime)
+        if found is None:
+            self.vain.append(gang.key)
+            self._again(self.now + moves.VAIN)
+        return found
 
     def _hopes(self, gang: Gang) -> bool:
         """False where the rules cannot allow that anybody goes for this gang: cheap, asked for all who wait."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cardpool.api import common
-from cardpool.api.cardpool import CardPoolSpec, Faults, TeamUsage
+from cardpool.api.cardpool import CardPoolSpec, Faults, MovedGang, TeamUsage
 from cardpool.domain.world import NodeRecord, PoolRecord, PriorityClassRecord, World
 from cardpool.faults import cards
 from cardpool.lifecycle import learning, slots, tally, teams, times
@@ -141,6 +141,7 @@ class Findings:
     usage: tuple[TeamUsage, ...] = ()
     active: bool = False
     runs: Sequence[learning.Run] = ()
+    moves: tuple[MovedGang, ...] = ()
 
 
 def step(pool: PoolRecord, found: Findings, now: float) -> Step | None:
@@ -164,6 +165,7 @@ def step(pool: PoolRecord, found: Findings, now: float) -> Step | None:
     if found.runs:
         update["runtimes"] = learning.learned(pool.status.runtimes, found.runs)
         update["learned_until"] = times.at(found.runs[-1].ended)
+    update["moves"] = found.moves
     board = Board(pool.status.conditions, pool.generation, now)
     _conditions(board, pool, found)
     status = pool.status.model_copy(update={**update, "conditions": board.result()})

@@ -7,7 +7,7 @@ remembers the room of placements that are still being written; a restart rebuild
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cardpool.domain.gangs import PlanResult, Running
 from cardpool.domain.world import JobRecord, World
@@ -194,6 +194,7 @@ class _Cycle:
     def _plan(self) -> None:
         queues = self.court.line_up(self.drafts.values())
         for pool, view in self.views.items():
+            self.court.look_back(view, self.drafts.values())
             self.wake = times.earliest(self.wake, self.court.count(view, self.world.pools[pool]))
         for pool, gangs in sorted(queues.items()):
             view = self.views[pool]
@@ -203,12 +204,14 @@ class _Cycle:
                 now=self.world.now,
                 strategy=view.spec.queue.strategy.value,
                 running=self.court.running.get(pool, ()),
-                rules=teams.rules(view.spec, self.court.usage[pool]),
+                rules=replace(
+                    teams.rules(view.spec, self.court.usage[pool]), moving=self.court.policy(view, self.drafts)
+                ),
             )
 
     def _accept(self) -> None:
         for answer in self.answers.values():
-            for one in queueing.carry_out(answer, self.drafts):
+            for one in queueing.carry_out(answer, self.drafts, self.memory.record, self.world.now):
                 self.promises[one.job.uid] = rooms.promised(one)
                 self.court.decided(one)
             self.wake = times.earliest(self.wake, answer.wake)

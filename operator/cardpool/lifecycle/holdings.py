@@ -6,13 +6,13 @@ A record is kept as long as what it was made of stands, so a cycle costs what ch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cardpool.domain.gangs import Running
 from cardpool.domain.world import PodRecord
 from cardpool.lifecycle import learning, ranks, shapes, times
 from cardpool.lifecycle.draft import Draft
-from cardpool.names import Attribution, Condition
+from cardpool.names import LABEL_ATTEMPT, Attribution, Condition
 
 Pods = tuple[tuple[str, int, Mapping[str, int]], ...]
 Shares = tuple[tuple[str, int], ...]
@@ -20,14 +20,18 @@ Shares = tuple[tuple[str, int], ...]
 
 @dataclass(slots=True)
 class Holdings:
-    """Per job UID the pods of its placement, what they were made of and their cards by profile; and the last record."""
+    """Per job UID the pods of its placement, what they were made of and their cards by profile; and the last record.
+
+    ``moving`` has what gangs still hold of the place that they moved from.
+    """
 
     pods: dict[str, tuple[object, object, frozenset[int], Pods, Shares]] = field(default_factory=dict)
     known: dict[str, Running] = field(default_factory=dict)
+    moving: dict[str, Running] = field(default_factory=dict)
 
     def forget(self, uids: set[str]) -> None:
         """Keep only these jobs."""
-        for kept in (self.pods, self.known):
+        for kept in (self.pods, self.known, self.moving):
             for uid in kept.keys() - uids:
                 del kept[uid]
 
@@ -46,6 +50,11 @@ class Holdings:
             self.known.pop(uid, None)
         else:
             self.known[uid] = found
+        left = _left(draft, found) if found is not None and not found.leaving else None
+        if left is None:
+            self.moving.pop(uid, None)
+        else:
+            self.moving[uid] = left
         return found
 
     def _running(self, draft: Draft, team: str, priority: int) -> Running | None:
@@ -118,6 +127,18 @@ class Holdings:
         shares = tuple(sums.items())
         self.pods[uid] = (place, draft.spec, frozenset(done), pods, shares)
         return pods, shares
+
+
+def _left(draft: Draft, placed: Running) -> Running | None:
+    """What a gang that has its next place still holds of the one before: room that comes for whom it moved."""
+    pool, present = draft.around.pool, str(draft.status.attempt)
+    if pool is None or not (draft.old or draft.deletions):
+        return None
+    old = [pod for pod in draft.old if _holds(pod) and pod.labels.get(LABEL_ATTEMPT) != present]
+    if not old:
+        return None
+    pods = tuple(_held(pod, pool.resources(pod.node)) for pod in old)
+    return replace(placed, pods=pods, mixed=(), leaving=True, preempted=True, claim=0, ends=None, learned=False)
 
 
 def _going(draft: Draft) -> Pods:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from cardpool.api.cardpool import CardPoolSpec, TeamUsage
+from cardpool.api.cardpool import CardPoolSpec, MovedGang, TeamUsage
 from cardpool.domain.gangs import Gang, PlanResult, Running
+from cardpool.domain.teams import Moving
 from cardpool.domain.world import PoolRecord, World
-from cardpool.lifecycle import holdings, learning, reserving, restart, teams, times, trainingjob, waiting
+from cardpool.lifecycle import holdings, learning, moving, reserving, restart, teams, times, trainingjob, waiting
 from cardpool.lifecycle.draft import Draft, PoolView
 from cardpool.lifecycle.restart import Cause
 from cardpool.names import Attribution
@@ -29,6 +30,7 @@ class Record:
     teams: dict[str, tuple[object, frozenset[str], object, Teams]] = field(default_factory=dict)
     waiting: dict[str, Gang] = field(default_factory=dict)
     learner: learning.Learner = field(default_factory=learning.Learner)
+    moving: moving.Memory = field(default_factory=moving.Memory)
 
 
 class Court:
@@ -39,6 +41,7 @@ class Court:
         self.running: dict[str, list[Running]] = {}
         self.usage: dict[str, tuple[TeamUsage, ...]] = {}
         self.queues: dict[str, list[Gang]] = {}
+        self.moved: dict[str, tuple[MovedGang, ...]] = {}
         self._spaces = frozenset({job.namespace for job in world.jobs.values()} | world.namespaces.keys())
 
     def teams(self, pool: str, spec: CardPoolSpec) -> Teams:
@@ -59,6 +62,22 @@ class Court:
             found = kept.judge(one, one.team, trainingjob.priority(one))
         if found is not None:
             self.running.setdefault(one.spec.pool, []).append(found)
+        left = kept.moving.get(one.job.uid)
+        if left is not None:
+            self.running.setdefault(one.spec.pool, []).append(left)
+
+    def policy(self, view: PoolView, drafts: Mapping[str, Draft]) -> Moving | None:
+        """Whom the pool may move now."""
+        pool, memory, now = self.world.pools[view.name], self.record.moving, self.world.now
+        return moving.policy(pool, self.moved.get(view.name, ()), drafts, memory, now)
+
+    def look_back(self, view: PoolView, drafts: Iterable[Draft]) -> None:
+        """Gather the pool's moves of the last hour; one that keeps room together is planned though nobody waits."""
+        pool = self.world.pools[view.name]
+        if moving.kept_gang(view.spec):
+            self.queues.setdefault(view.name, [])
+        if view.spec.queue.defragmentation is not None or pool.status.moves:
+            self.moved[view.name] = moving.lately(pool, drafts, self.world.now)
 
     def line_up(self, drafts: Iterable[Draft]) -> dict[str, list[Gang]]:
         """Every pool's queue: who asks now, and who waited and is only being written: nobody passes it meanwhile."""
@@ -92,6 +111,7 @@ class Court:
         """Drop what belongs to jobs that are gone."""
         uids = {job.uid for job in self.world.jobs.values()}
         self.record.holdings.forget(uids)
+        self.record.moving.forget(uids, self.world.busy, self.world.now)
         for uid in self.record.waiting.keys() - uids:
             del self.record.waiting[uid]
 
@@ -111,7 +131,7 @@ class Court:
         return now + teams.WRITE_SECONDS if held else None
 
 
-def carry_out(answer: PlanResult, drafts: Mapping[str, Draft]) -> Iterator[Draft]:
+def carry_out(answer: PlanResult, drafts: Mapping[str, Draft], record: Record, now: float) -> Iterator[Draft]:
     """Let each job know but those that are being written, who ask again; gives those whose room changed."""
     for placement in answer.placements:
         one = drafts.get(placement.gang)
@@ -129,6 +149,12 @@ def carry_out(answer: PlanResult, drafts: Mapping[str, Draft]) -> Iterator[Draft
             restart.restart(victim, Cause(eviction.reason, eviction.message, Attribution.PREEMPTION, victim.now))
             trainingjob.conclude(victim)
             yield victim
+    for decided in answer.moves:
+        one = drafts.get(decided.gang)
+        if one is not None and one.placement is not None and (not decided.by or decided.by in drafts):
+            moving.move(one, decided, record.moving)
+            yield one
+    record.moving.vain |= dict.fromkeys(answer.vain, now)
 
 
 def gauges(court: Court, answers: Mapping[str, PlanResult]) -> dict[str, dict[Labels, float]]:

@@ -99,6 +99,7 @@ def pool_steps(account: Account, labels: cardpool.LabelMemory) -> tuple[list[Ste
             degraded=cardpool.degradation(pool, account.registry, conflicts, foreign.get(pool.name, []), clashes),
             usage=court.usage.get(pool.name, pool.status.usage),
             runs=court.record.learner.due(pool.name, world.now),
+            moves=court.moved.get(pool.name, pool.status.moves),
             active=bool(court.running.get(pool.name)) or _starts(account, pool.name),
         )
         step = cardpool.step(pool, findings, world.now)

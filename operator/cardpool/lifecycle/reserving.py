@@ -15,6 +15,24 @@ from cardpool.names import Condition, Reason
 
 def place(draft: Draft, placement: gangs.Placement) -> None:
     """Reserve: write the whole map, then either resolve the checkpoint or make the pods."""
+    hold(draft, placement)
+    starting.timing(draft, place_seconds=times.gap(draft.marks.torn_down, draft.marks.placed))
+    draft.board.put(Condition.QUOTA_RESERVED, True, Reason.QUOTA_RESERVED, "no quota stands in the way")
+    where = sorted({item.supernode for item in placement.segments if item.supernode})
+    text = (
+        f"{len(placement.nodes())} pods{sizes.words(draft)} on {placement.profile}: "
+        f"{', '.join(where[:4])}{' …' if len(where) > 4 else ''}"
+    )
+    draft.board.put(Condition.PODS_SCHEDULED, False, Reason.PLACED, f"placed, not bound yet: {text}")
+    draft.event(Reason.PLACED, f"placed {text}")
+    if resolving.needed(draft):
+        resolving.start(draft)
+    else:
+        starting.make_pods(draft)
+
+
+def hold(draft: Draft, placement: gangs.Placement) -> None:
+    """Write the whole map of the present attempt and make nothing: the room is the gang's from now on."""
     status = draft.status
     segments = tuple(
         Segment(
@@ -38,19 +56,6 @@ def place(draft: Draft, placement: gangs.Placement) -> None:
     )
     sizes.record(draft)
     draft.mark(placed=draft.now)
-    starting.timing(draft, place_seconds=times.gap(draft.marks.torn_down, draft.marks.placed))
-    draft.board.put(Condition.QUOTA_RESERVED, True, Reason.QUOTA_RESERVED, "no quota stands in the way")
-    where = sorted({item.supernode for item in placement.segments if item.supernode})
-    text = (
-        f"{len(placement.nodes())} pods{sizes.words(draft)} on {placement.profile}: "
-        f"{', '.join(where[:4])}{' …' if len(where) > 4 else ''}"
-    )
-    draft.board.put(Condition.PODS_SCHEDULED, False, Reason.PLACED, f"placed, not bound yet: {text}")
-    draft.event(Reason.PLACED, f"placed {text}")
-    if resolving.needed(draft):
-        resolving.start(draft)
-    else:
-        starting.make_pods(draft)
 
 
 def reserved(draft: Draft) -> None:

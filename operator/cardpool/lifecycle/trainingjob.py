@@ -195,6 +195,8 @@ def _settling(draft: Draft) -> bool:
         return True
     if draft.marks.fault_signalled is not None and draft.marks.torn_down is None:
         draft.mark(torn_down=draft.now)
+        if draft.placement is not None:  # it moved with its next place, whose time begins now
+            draft.mark(placed=draft.now)
         gap = times.gap(draft.marks.fault_signalled, draft.marks.torn_down)
         starting.timing(draft, teardown_seconds=gap)
         draft.board.drop(Condition.STALLED)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+from cardpool.domain import gangs
 from cardpool.domain.gangs import Placement, PlanResult, Refusal
 from cardpool.domain.world import JobRecord
-from cardpool.lifecycle import conditions, times
+from cardpool.lifecycle import conditions, ranks, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.lifecycle.membership import Membership
 from cardpool.names import OPERATOR, Condition, Reason
@@ -197,10 +198,29 @@ def answers(rest: Rest, ended: frozenset[str]) -> Plan:
         PoolCards(name, total.counts["total"], total.counts["healthy"], total.counts["free"])
         for name, total in sorted(study.totals.items())
     )
+    moves = tuple(
+        _moved(item, study.drafts[item.gang])
+        for result in results
+        for item in result.moves
+        if item.gang in study.drafts
+    )
     homes = {name: member.supernode for name, member in study.place.members.items()}
     queue = dict.fromkeys((*placements, *refusals))
     asked = [told.pop(key) for key in queue if key in told]
-    return Plan(tuple(in_order([*asked, *told.values()])), evictions, reservations, pools, homes)
+    return Plan(tuple(in_order([*asked, *told.values()])), evictions, reservations, pools, homes, moves)
+
+
+def _moved(item: gangs.Move, draft: Draft) -> Move:
+    """A move that the pool's policy would make; where nobody waits, for what room is kept."""
+    place, checkpoint = draft.placement, draft.status.checkpoint
+    before = tuple(node for segment in place.segments for node in segment.nodes) if place is not None else ()
+    cards = sum(
+        ranks.cards_per_pod(group, draft.profile) * ranks.replicas(group, draft.profile) for group in draft.spec.groups
+    )
+    saved = checkpoint is not None and bool(checkpoint.path)
+    namespace, name = _names(item.gang)
+    by = item.by or "spec.queue.defragmentation.gang"
+    return Move(namespace, name, by, draft.spec.pool, cards, before, item.placement.nodes(), item.lost, saved)
 
 
 def _in_full(refusal: Refusal, result: PlanResult) -> Refusal:

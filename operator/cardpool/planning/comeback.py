@@ -30,6 +30,7 @@ def plan(world: World, registry: Registry) -> tuple[Plan, Rest]:
     merged = replace(
         first,
         jobs=tuple(answer.in_order([*back, *others.jobs])),
+        moves=others.moves,
         evictions=(*(item for item in first.evictions if item.by in rest.struck), *others.evictions),
         reservations=(
             *(item for item in first.reservations if f"{item.namespace}/{item.name}" in rest.struck),

@@ -85,7 +85,10 @@ def _hasty(pool: PoolRecord) -> PoolRecord:
     faults = pool.spec.faults
     dead = faults.dead_node.model_copy(update={"grace_seconds": 0})
     hasty = faults.model_copy(update={"debounce_seconds": 0, "dead_node": dead})
-    return replace(pool, spec=pool.spec.model_copy(update={"faults": hasty}))
+    queue, moves = pool.spec.queue, pool.spec.queue.defragmentation
+    if moves is not None:
+        queue = queue.model_copy(update={"defragmentation": moves.model_copy(update={"after_seconds": 0})})
+    return replace(pool, spec=pool.spec.model_copy(update={"faults": hasty, "queue": queue}))
 
 
 def _unbound(jobs: Mapping[str, JobRecord]) -> dict[str, JobRecord]:

@@ -98,3 +98,32 @@ def test_wrong_use(tmp_path: Path, asked: str, text: str) -> None:
 
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert text in result.stderr
+
+
+def policy(**fields: object) -> Json:
+    """A pool that moves gangs."""
+    return pool(LEVELS, queue={"defragmentation": {"maxLostCardSeconds": 1_000_000, **fields}})
+
+
+def test_the_moves_of_the_pool_s_policy(tmp_path: Path) -> None:
+    """The operator would move one gang for the job that waits; the plan names both, and the mover stays in this cycle."""
+    more = manifests.write(tmp_path, job(group(2, 8), name="llm", demand=topology("supernode")), name="llm.yaml")
+    text = broken(tmp_path).read_text()
+    moves = manifests.write(tmp_path, policy(), name="policy.yaml")
+    rest = tmp_path / "rest.yaml"
+    rest.write_text("---".join(text.split("---")[1:]), encoding="utf-8")
+    found = manifests.plan("-f", moves, rest, more)
+
+    assert [(move["name"], move["by"], move["from"]) for move in found["moves"]] == [
+        ("young", "team-a/llm", ["sn1-1", "sn1-1"])
+    ]
+    answers = manifests.by_name(found)
+    assert {name: item["decision"] for name, item in answers.items()} == {
+        "old": "Keep",
+        "young": "Keep",
+        "llm": "Preempt",
+    }
+    assert sorted(manifests.seats(answers["llm"])) == ["sn1-0", "sn1-1"]
+    assert answers["llm"]["reason"] == "WaitingForPreemption"
+    nobody = manifests.write(tmp_path, policy(maxMovesPerHour=0), name="policy.yaml")
+    assert "moves" not in manifests.plan("-f", nobody, rest, more)

@@ -1,0 +1,80 @@
+"""Moves within a pool's policy: who may move now, and the cheapest way to make room for one gang.
+
+Nobody moves where enough are going already, beyond the budget, twice within its rest, or for a gang that enough cards
+are not free for: a move frees none. A look at a large pool is costly, so there is one in a cycle, small, and a gang for
+which it found nothing is left alone for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from cardpool.domain.gangs import Gang, Move, Option, Placement
+from cardpool.domain.inventory import CARDS
+from cardpool.domain.teams import Moving
+from cardpool.engine import defrag, preempt, quota
+from cardpool.engine.defrag import Found, Mover
+from cardpool.engine.future import Future, Prober, Room
+from cardpool.engine.outlook import Outlook
+from cardpool.names import Reason
+
+VAIN: Final = 30.0
+SCATTERED: Final = frozenset({Reason.INSUFFICIENT_CARDS, Reason.TOPOLOGY_UNFIT})
+_LOOKS: Final = 200
+_SCOPES: Final = 3
+Moves = Sequence[tuple[Mover, Placement]]
+
+
+def ahead(view: Outlook) -> Future:
+    """The room once those are gone that are going for good."""
+    late, back = view.late(), view.returning()
+    if back:
+        late = late.copy()
+        late.settle(back, -1)
+    return late
+
+
+def coming(view: Outlook, gang: Gang, option: Option) -> bool:
+    """True where the gang fits as soon as those are gone that are going for another."""
+    going = any(room.gang.preempted for room in view.rooms()) or bool(view.gone)
+    return going and Prober(ahead(view), gang, option).fits()
+
+
+def scattered(view: Outlook, option: Option) -> bool:
+    """True where enough cards are free for the gang, wherever they are."""
+    return int(ahead(view).ground.free[:, CARDS].sum()) >= quota.cards_of(option)
+
+
+def find(view: Outlook, gang: Gang, option: Option, moving: Moving, left: int, min_runtime: float) -> Moves | None:
+    """The cheapest moves found that make room for the gang; None where there are none."""
+    may = [room for room in view.rooms() if _may(view, room, moving, min_runtime)]
+    movers = defrag.movers(may, [moving.wish(room.gang.key) for room in may], view.now)
+    present = Future(view.ground, tracked=view.tracked)
+    found = defrag.search(ahead(view), gang, option, movers, present=present, most=left, looks=_LOOKS, scopes=_SCOPES)
+    return found.moves if isinstance(found, Found) and found.moves else None
+
+
+def _may(view: Outlook, room: Room, moving: Moving, min_runtime: float) -> bool:
+    """What the policy says of one gang; what the gang itself says is told by its wish."""
+    gang = room.gang
+    if gang.leaving or gang.uid in view.gone or gang.uid in moving.resting or gang.exclusive:
+        return False
+    if view.now < gang.started + min_runtime:
+        return False
+    if moving.most_lost is None:
+        return gang.checkpoint > 0
+    return preempt.lost(gang, room.cards, view.now) <= moving.most_lost
+
+
+def told(moves: Moves, by: str, what: str) -> list[Move]:
+    """The moves as they leave the planner; ``what`` is for whom or for what they are, in words."""
+    found = []
+    for mover, placement in moves:
+        nodes = len(set(placement.nodes()))
+        text = (
+            f"moved to {nodes} nodes, to make room for {what}; {mover.lost} card-seconds since the last checkpoint "
+            "or the start"
+        )
+        found.append(Move(mover.key, by, placement, mover.lost, text))
+    return found

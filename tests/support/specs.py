@@ -246,6 +246,46 @@ POOLS: dict[str, Bad] = {
     "override of an unknown profile": Bad(
         {"spec.topology.overrides.0.profile": "mlu"}, "spec.topology.overrides", "topology.overrides"
     ),
+    "two overrides of one profile": Bad(
+        {
+            "spec.topology.overrides": [
+                {"profile": "nvidia", "levels": [{"name": "rack", "label": "example.com/rack"}]},
+                {"profile": "nvidia", "levels": []},
+            ]
+        },
+        "spec.topology.overrides[1]",
+        "topology.overrides[1]",
+    ),
+    "a level twice": Bad(
+        {
+            "spec.topology.levels": [
+                {"name": "rack", "label": "example.com/a"},
+                {"name": "rack", "label": "example.com/b"},
+            ]
+        },
+        "spec.topology.levels[1]",
+        "topology.levels[1]",
+    ),
+    "an override with a level twice": Bad(
+        {"spec.topology.overrides.0.levels": [{"name": "r", "label": "a/a"}, {"name": "r", "label": "a/b"}]},
+        "spec.topology.overrides[0].levels[1]",
+        "topology.overrides[0].levels[1]",
+    ),
+    "an override with a level called node": Bad(
+        {"spec.topology.overrides.0.levels": [{"name": "node", "label": "a/a"}]},
+        "spec.topology.overrides[0].levels[0].name",
+        "topology.overrides[0].levels[0]",
+    ),
+    "seventeen levels": Bad(
+        {"spec.topology.levels": [{"name": f"l{place}", "label": f"a/l{place}"} for place in range(17)]},
+        "spec.topology.levels",
+        "topology.levels",
+    ),
+    "a team twice": Bad(
+        {"spec.teams": [{"name": "a", "namespaces": ["x"]}, {"name": "a", "namespaces": ["y"]}]},
+        "spec.teams[1]",
+        "teams[1]",
+    ),
     "quota of an unknown profile": Bad({"spec.teams.0.quota.0.profile": "mlu"}, "spec.teams", "teams[0].quota[0]"),
     "quota in cards and compute": Bad(
         {"spec.teams.0.quota.0.compute": 5}, "spec.teams[0].quota[0].cards", "teams[0].quota[0].cards"

@@ -148,7 +148,9 @@ def pool(spec: CardPoolSpec) -> Iterator[str]:
     yield from unique("profiles", known)
     yield from unique("teams", [team.name for team in spec.teams])
     yield from unique("topology.overrides", [override.profile for override in spec.topology.overrides])
-    for override in spec.topology.overrides:
+    yield from unique("topology.levels", [level.name for level in spec.topology.levels])
+    for place, override in enumerate(spec.topology.overrides):
+        yield from unique(f"topology.overrides[{place}].levels", [level.name for level in override.levels])
         if override.profile not in known:
             yield "topology.overrides must name profiles of the pool"
     policy = spec.queue.defragmentation

@@ -34,10 +34,12 @@ def wanted_labels(member: Member, spec: CardPoolSpec, registry: Registry) -> dic
 
 @dataclass(slots=True)
 class LabelMemory:
-    """Which nodes were found in order, by the very records that were looked at."""
+    """Which nodes were found in order, and which topology labels they lack, by the very records that were looked at."""
 
     rules: tuple[object, ...] = ()
     fine: dict[str, tuple[NodeRecord, Member | None, tuple[str, ...]]] = field(default_factory=dict)
+    place: Membership | None = None
+    lacking: dict[str, list[str]] = field(default_factory=dict)
 
 
 def label_nodes(
@@ -226,8 +228,9 @@ def degradation(
     conflicts: list[tuple[str, str]],
     foreign: list[str],
     clashes: list[str],
+    lacking: list[str],
 ) -> tuple[Reason, str] | None:
-    """What is wrong with the pool beside its cards: the first of unknown makers, bad files, conflicts."""
+    """What is wrong with the pool beside its cards: the first of makers, files, conflicts and labels."""
     spec = pool.spec
     if spec is not None:
         strange = sorted({item.vendor for item in spec.profiles if item.vendor not in registry.vendors})
@@ -249,4 +252,7 @@ def degradation(
         return Reason.LABEL_CONFLICT, text
     if clashes:
         return Reason.TEAM_CONFLICT, f"spec.teams: {'; '.join(clashes[:4])}"
+    if lacking:
+        text = f"spec.topology: {'; '.join(lacking[:4])}; jobs that demand the level do not run there"
+        return Reason.LABELS_MISSING, text
     return None

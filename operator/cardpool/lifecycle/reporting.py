@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cardpool.api.supernode import SpareCounts
 from cardpool.domain.gangs import PlanResult
 from cardpool.domain.world import World
-from cardpool.lifecycle import cardpool, queueing, stock, supernode, survey, tally, times
+from cardpool.lifecycle import cardpool, lacking, queueing, stock, supernode, survey, tally, times
 from cardpool.lifecycle.actions import ApplyNodeLabels, Step
 from cardpool.lifecycle.draft import Draft, PoolView
 from cardpool.lifecycle.membership import Membership
@@ -82,6 +82,8 @@ def pool_steps(account: Account, labels: cardpool.LabelMemory) -> tuple[list[Ste
     """The pools whose status changes, and the node labels to apply."""
     world, place, court = account.world, account.place, account.court
     actions, foreign = cardpool.label_nodes(world, place, account.registry, labels)
+    if labels.place is not place:
+        labels.place, labels.lacking = place, lacking.found(world.pools, place)
     jobs = _queued_and_running(world)
     steps = []
     for pool in world.pools.values():
@@ -96,7 +98,14 @@ def pool_steps(account: Account, labels: cardpool.LabelMemory) -> tuple[list[Ste
             queued=queued,
             running=running,
             blocked=cardpool.blocked(pool, account.registry, world.priority_classes),
-            degraded=cardpool.degradation(pool, account.registry, conflicts, foreign.get(pool.name, []), clashes),
+            degraded=cardpool.degradation(
+                pool,
+                account.registry,
+                conflicts,
+                foreign.get(pool.name, []),
+                clashes,
+                labels.lacking.get(pool.name, []),
+            ),
             usage=court.usage.get(pool.name, pool.status.usage),
             runs=court.record.learner.due(pool.name, world.now),
             moves=court.moved.get(pool.name, pool.status.moves),

@@ -16,7 +16,7 @@ import msgspec
 
 from cardpool import errors
 from cardpool.domain.world import PriorityClassRecord, World
-from cardpool.lifecycle import cardpool, membership, teams
+from cardpool.lifecycle import cardpool, lacking, membership, teams
 from cardpool.names import Kind, Reason
 from cardpool.planning import adoption, comeback, documents, inputs, makeroom, patience, whatif
 from cardpool.planning.answer import Plan
@@ -163,10 +163,10 @@ def _plan(world: World, registry: Registry, notes: list[str], wanted: Sequence[m
 def _troubles(rest: patience.Rest, registry: Registry) -> list[str]:
     """What is wrong with pools and supernodes, as the operator would put it into their conditions."""
     conflicts, world = rest.study.place.conflicts, rest.world
-    notes = []
+    notes, unlabelled = [], lacking.found(world.pools, rest.study.place)
     for name, pool in sorted(world.pools.items()):
         claims = teams.of_namespaces(pool.spec, world.namespaces, world.namespaces)[1] if pool.spec is not None else []
-        trouble = cardpool.degradation(pool, registry, conflicts.get(name, []), [], claims)
+        trouble = cardpool.degradation(pool, registry, conflicts.get(name, []), [], claims, unlabelled.get(name, []))
         if trouble is not None:
             notes.append(f"CardPool {name}: {trouble[0]}: {trouble[1]}")
         if name in rest.study.totals and not rest.study.place.by_pool.get(name):

@@ -12,7 +12,8 @@ from cardpool.domain.fabrics import Held, NodeFabrics
 from cardpool.engine import build, plan
 from tests.property import test_kept as kept
 from tests.property.test_engine import QUICK, inventory_of, node_rows
-from tests.property.test_fabrics import settled, splits
+from tests.property.test_fabrics import pods, settled, splits
+from tests.support import worlds
 
 
 @st.composite
@@ -75,3 +76,24 @@ def test_gangs_of_a_cycle_have_their_fabrics_together(rows: list[build.NodeRow],
         assert known is not None
         for left in splits(known.free, known.doubt, 1) if any(pods) else ():
             assert settled(list(left), size, sorted(pods, reverse=True)), f"{pods} in {left} of {row.name}"
+
+
+@QUICK
+@given(st.integers(1, 4), st.integers(1, 4), st.lists(st.data(), min_size=1, max_size=3))
+def test_no_is_never_wrong_and_yes_is_never_bold(size: int, wanted: int, nodes: list[Any]) -> None:
+    """Pods of one size fit exactly as often as the nodes hold them in the worst case, found by trying every one."""
+    cards = min(wanted, size)
+    rows = []
+    for number, data in enumerate(nodes):
+        total = data.draw(st.integers(1, 6))
+        row = worlds.node(f"n{number}", total, free=data.draw(st.integers(0, total)))
+        rows.append(data.draw(fabrics(row, size)))
+    inventory = build.build_inventory(rows, (worlds.PROFILE,), (worlds.tree(),))
+    most = 0
+    for row in rows:
+        known = row.fabrics
+        assert known is not None
+        most += min(pods(left, size, cards) for left in splits(known.free, known.doubt, 1))
+    for number in range(1, most + 2):
+        result = worlds.planned(inventory, worlds.gang(worlds.group(number, cards)))
+        assert (number <= most) == bool(result.placements)

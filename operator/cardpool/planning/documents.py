@@ -1,7 +1,7 @@
 """Files of manifests as a stream of single objects, each still raw JSON with the place it came from.
 
-JSON is only cut into objects here, never built as Python values; YAML is turned into the same bytes. So there is one
-way of decoding behind this module, and a million cards in JSON cost seconds.
+JSON is only cut into objects here, never built as Python values; YAML is turned into the same bytes, most of a large
+dump by templates. So there is one way of decoding behind this module, and a million cards cost seconds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import yaml
 
 from cardpool import errors
 from cardpool.kube import wire
+from cardpool.planning import templates
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 STDIN: Final = "-"
@@ -26,6 +27,9 @@ _BOM: Final = b"\xef\xbb\xbf"
 _JSON_START: Final = re.compile(rb"\s*[{\[]")
 _PATH: Final = re.compile(r"^(?P<text>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 _SPACE: Final = re.compile(r"\s*")
+_DOUBTFUL: Final = (b"\r", b"\x00", b"\n%", b"\n...")
+_LIST: Final = re.compile(rb"(?:---\n)?(apiVersion: [A-Za-z0-9./]+\n)items:\n(?=- )")
+_REST: Final = re.compile(rb"(?m)^[A-Za-z]")
 
 
 class Head(wire.Struct):
@@ -154,29 +158,106 @@ def _skip(text: str, at: int) -> int:
 
 
 def _yaml(name: str, data: bytes) -> Iterator[tuple[int, Head, bytes]]:
-    stream: Iterator[Any] = iter(yaml.load_all(data, Loader=_Loader))
+    """The objects of a YAML text; what is wrong is told by the parser that reads the text as a whole."""
     number = 0
-    while True:
-        number += 1
-        try:
-            value = next(stream)
-        except StopIteration:
-            return
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            text = " ".join(str(error).split())
-            raise errors.InputError(f"{where(Place(name, number))}: is neither YAML nor JSON: {text[:300]}") from None
-        if value is None:
-            continue
-        if not isinstance(value, dict):
-            raise errors.InputError(
-                f"{where(Place(name, number))}: is {type(value).__name__}, not an object with a kind"
-            )
-        try:
-            raw = msgspec.json.encode(value)
-            head = _HEAD.decode(raw)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise errors.InputError(f"{where(Place(name, number))}: {told(error)}") from None
-        yield number, head, raw
+    try:
+        for number, value in enumerate(_values(data), 1):
+            raw = value if isinstance(value, bytes) else _encoded(name, number, value)
+            if raw is not None:
+                yield number, _head(name, number, raw), raw
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        told_at, error_ = _complaint(data, number + 1, error)
+        text = " ".join(str(error_).split())
+        raise errors.InputError(f"{where(Place(name, told_at))}: is neither YAML nor JSON: {text[:300]}") from None
+
+
+def _values(data: bytes) -> Iterator[Any]:
+    """Each document as JSON (bytes) or as the parser's value."""
+    known = templates.Templates(_parsed, _Loader.yaml_implicit_resolvers)
+    for text in _texts(data):
+        made = _listed(known, text) or known.json(text)
+        if made is not None and made.startswith(b"{"):
+            yield made
+        else:
+            yield from yaml.load_all(text, Loader=_Loader)
+
+
+def _texts(data: bytes) -> Iterator[bytes]:
+    """The documents of a stream; all in one where a directive or an end mark makes a cut doubtful.
+
+    A line that starts with three dashes starts a document wherever it stands.
+    """
+    if any(mark in data for mark in _DOUBTFUL) or data.startswith((b"%", b"...")):
+        yield data
+        return
+    begin, dashes = 0, data.find(b"\n---")
+    while dashes >= 0:
+        if data[dashes + 4 : dashes + 5] == b"\n":
+            yield data[begin : dashes + 1]
+            begin = dashes + 1
+        dashes = data.find(b"\n---", dashes + 4)
+    yield data[begin:]
+
+
+def _listed(known: templates.Templates, text: bytes) -> bytes | None:
+    """A list as kubectl writes it, item by item; None where it is none or an item has a form of its own."""
+    opened = _LIST.match(text)
+    if opened is None:
+        return None
+    closed = _REST.search(text, max(opened.end(), text.rfind(b"\n- ")))
+    end = closed.start() if closed is not None else len(text)
+    rest = known.json(text[opened.start(1) : opened.end(1)] + text[end:])
+    if rest is None or b'"items":' in rest:
+        return None
+    items = []
+    begin = opened.end()
+    while begin < end:
+        following = text.find(b"\n- ", begin, end)
+        upto = following + 1 if following >= 0 else end
+        item = known.json(text[begin:upto])
+        if item is None:
+            return None
+        items.append(item[1:-1])
+        begin = upto
+    return rest[:-1] + b',"items":[' + b",".join(items) + b"]}"
+
+
+def _parsed(text: bytes) -> Any:
+    """The one document of a text; ValueError where there are more or none, or it is no YAML."""
+    try:
+        [value] = yaml.load_all(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+def _complaint(data: bytes, number: int, error: Exception) -> tuple[int, Exception]:
+    """What the parser says of the whole text, and of which document: its lines are those of the file."""
+    at = 0
+    try:
+        for _ in yaml.load_all(data, Loader=_Loader):
+            at += 1
+    except (yaml.YAMLError, ValueError, RecursionError) as whole:
+        return at + 1, whole
+    return number, error
+
+
+def _encoded(name: str, number: int, value: Any) -> bytes | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise errors.InputError(f"{where(Place(name, number))}: is {type(value).__name__}, not an object with a kind")
+    try:
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise errors.InputError(f"{where(Place(name, number))}: {told(error)}") from None
+
+
+def _head(name: str, number: int, raw: bytes) -> Head:
+    try:
+        return _HEAD.decode(raw)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise errors.InputError(f"{where(Place(name, number))}: {told(error)}") from None
 
 
 def _unfold(place: Place, head: Head, raw: bytes | msgspec.Raw, kind: str = "", api: str = "") -> Iterator[Document]:

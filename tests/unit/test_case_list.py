@@ -134,6 +134,7 @@ LIST: dict[str, tuple[str, ...]] = {
     ),
     "a large gang starts in bounded time under an endless stream of small ones": (
         "engine.test_reserve::test_a_large_job_starts_under_an_endless_stream_of_small_ones",
+        "lifecycle.test_starvation::test_the_large_job_starts_in_time",
         f"{REST}::test_a_large_job_starts_under_an_endless_stream_of_small_ones",
     ),
     "a gang whose members finish one by one loses nobody": (

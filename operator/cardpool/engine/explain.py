@@ -68,7 +68,7 @@ def kept_for(refusal: Refusal, first: Gang, start: float | None) -> Refusal:
 
 def preempting(refusal: Refusal, going: Sequence[Running]) -> Refusal:
     """The gang has its place as soon as others are gone."""
-    names = ", ".join(gang.key for gang in going[:_CAUSES_SHOWN])
+    names = ", ".join(sorted(gang.key for gang in going)[:_CAUSES_SHOWN])
     cards = sum(gang.cards() for gang in going)
     more = f" and {len(going) - _CAUSES_SHOWN} more" if len(going) > _CAUSES_SHOWN else ""
     message = _cut(f"waits until {len(going)} gangs with {cards} cards are gone: {names}{more}; {refusal.message}")

@@ -73,6 +73,15 @@ def test_nobody_goes_while_enough_are_going() -> None:
     assert result.placements == ()
 
 
+def test_who_is_waited_for_is_named_in_one_order() -> None:
+    """However the gangs that run are told, the message is the same."""
+    one, two = holds("a/one", 2, priority=1), holds("a/two", 2, priority=1)
+    high = gang(group(4), key="a/high", priority=2)
+    told = [planned(full({"a": 4}, one, two), high, running=order) for order in ((one, two), (two, one))]
+    assert told[0] == told[1]
+    assert "are gone: a/one, a/two" in told[0].refusals[0].message
+
+
 NEVER: dict[str, tuple[dict[str, Any], Rules]] = {
     "no preemption in this pool": ({"priority": 1}, Rules()),
     "equal priority": ({"priority": 2}, WITHIN),

@@ -71,7 +71,7 @@ class Stream:
             self.submit("small", 1, self.chance.uniform(*SMALL))
 
 
-BOUNDS = {"declared": BASES[0], "learned": PATIENCE + BASES[1], "unknown": PATIENCE + BASES[1]}
+BOUNDS = {"declared": BASES[0], "learned": 1.1 * BASES[1], "unknown": PATIENCE + BASES[1]}
 
 
 @pytest.mark.timeout(20)

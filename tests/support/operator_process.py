@@ -24,7 +24,7 @@ QUICK = {
     "CARDPOOL_RETRY_SECONDS": "0.4",
     "CARDPOOL_STATUS_SECONDS": "0.2",
 }
-START_SECONDS = 40.0
+START_SECONDS = 90.0  # importing alone takes some seconds of a core, and cores are shared
 
 
 class Operator:

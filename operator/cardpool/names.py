@@ -143,6 +143,7 @@ class Reason(StrEnum):
     POD_EVICTED = "PodEvicted"
     PREEMPTED = "Preempted"
     DEFRAGMENTED = "Defragmented"
+    GROWING = "Growing"
     QUARANTINED_CARD = "QuarantinedCard"
     NON_RETRYABLE_EXIT = "NonRetryableExit"
     RESTARTS_EXHAUSTED = "RestartsExhausted"
@@ -196,6 +197,7 @@ class Attribution(StrEnum):
     APPLICATION = "Application"
     EVICTION = "Eviction"
     PREEMPTION = "Preemption"
+    GROWTH = "Growth"
 
 
 class Env(StrEnum):

@@ -110,6 +110,15 @@ class Defragmentation(common.SpecModel):
     )
 
 
+class Elastic(common.SpecModel):
+    """When a running gang with fewer pods than it wants is restarted to have more."""
+
+    grow_after_seconds: common.Positive = Field(
+        default=600, description="Only after so long a run; also taken as what a restart costs the gang."
+    )
+    min_gain_percent: common.Positive = Field(default=10, description="Only for so many more pods, in percent.")
+
+
 class Queue(common.SpecModel):
     """The order of starts."""
 
@@ -122,6 +131,7 @@ class Queue(common.SpecModel):
     defragmentation: Defragmentation | None = Field(
         default=None, description="Who may be moved to bring free cards together. Absent: nobody."
     )
+    elastic: Elastic = Field(default_factory=Elastic, description="When elastic gangs grow.")
 
 
 class Quarantine(common.SpecModel):

@@ -177,6 +177,19 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Elastic:
+    """What a running gang might have instead: ``gang`` is what it would ask for, with its nodes in ``previous``.
+
+    From ``grows`` on (seconds since the epoch, None: never by itself) it may be restarted to have at least ``worth``
+    pods.
+    """
+
+    gang: Gang
+    grows: float | None = None
+    worth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Running:
     """A gang that holds cards now, as the planner weighs it: its cards count for its team, it may be preempted.
 
@@ -188,7 +201,7 @@ class Running:
     it has for itself alone, empty for none. ``claim`` is the number of cards that its team's quota keeps for a gang
     between two attempts.
     ``mixed`` has what the quota counts for a gang on several profiles, by profile (``profile`` is its first rank's);
-    empty for a gang on one.
+    empty for a gang on one. ``elastic`` is None for a gang whose size must stay.
     """
 
     key: str
@@ -206,6 +219,7 @@ class Running:
     claim: int = 0
     learned: bool = False
     mixed: tuple[tuple[str, int], ...] = ()
+    elastic: Elastic | None = None
 
     def cards(self) -> int:
         """Cards that the gang holds."""
@@ -222,11 +236,24 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Eviction:
-    """A running gang that is to be taken down, whole, so that the gang ``by`` fits."""
+    """A running gang that is to be taken down, whole, so that the gang ``by`` fits.
+
+    An elastic one that fits beside it with at most ``size`` pods comes back with them; None: nothing was found for it.
+    """
 
     gang: str
     by: str
     reason: Reason = Reason.PREEMPTED
+    message: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A running elastic gang that is to be restarted, whole, because it fits with so many ``pods``."""
+
+    gang: str
+    pods: int
     message: str = ""
 
 
@@ -276,6 +303,7 @@ class PlanResult:
     placements: tuple[Placement, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     evictions: tuple[Eviction, ...] = ()
+    growing: tuple[Growth, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     preempting: tuple[Placement, ...] = ()
     moves: tuple[Move, ...] = ()

@@ -25,12 +25,26 @@ from cardpool.domain.gangs import (
 )
 from cardpool.domain.inventory import CARDS, Inventory
 from cardpool.domain.teams import ALL, Moving, Reclaim, Rules
-from cardpool.engine import advice, elastic, explain, future, ground, mixing, moves, order, outlook, preempt, quota
+from cardpool.engine import (
+    advice,
+    elastic,
+    explain,
+    future,
+    ground,
+    growth,
+    mixing,
+    moves,
+    order,
+    outlook,
+    preempt,
+    quota,
+)
 from cardpool.engine.future import Room
 from cardpool.engine.outlook import BLOCKING, Outlook
 from cardpool.engine.reserve import Opening
 from cardpool.names import Reason
 
+WANTING: Final = BLOCKING | {Reason.QUOTA_EXCEEDED, Reason.WAITING_FOR_PREEMPTION}
 _SEARCHES: Final = 16
 _LOOKS: Final = 128
 
@@ -96,6 +110,7 @@ class _Cycle:
         placements: list[Placement] = []
         refusals: list[Refusal] = []
         waiting: list[Gang] = []
+        unserved: list[Gang] = []
         queue = order.Queue(gangs, self.ledger, partial(order.capacities, self.inventory))
         while (gang := queue.pop()) is not None:
             answer = explain.behind(gang, self.head) if self.head is not None else self.answer(gang)
@@ -106,14 +121,20 @@ class _Cycle:
                 asked = elastic.least(gang)
                 answer = self._preempt(asked, answer) or self._make_room(asked, answer) or self._hold(asked, answer)
             refusals.append(answer.told(answer.gang, len(refusals) + 1))
+            if answer.reason in WANTING:
+                unserved.append(gang)
             if len(waiting) < advice.FIRST:
                 waiting.append(elastic.least(gang))
         if not any(refusal.reason in BLOCKING | {Reason.WAITING_FOR_PREEMPTION} for refusal in refusals):
             self._room_ahead()
+        grower = growth.Grower(self.running, unserved, self._outlook, self.ledger, self.inventory.profiles)
+        growing = grower.find(self.now) if not self.moves else []
+        self._again(grower.wake)
         return PlanResult(
             placements=tuple(placements),
             refusals=tuple(refusals),
             evictions=tuple(self.evictions),
+            growing=tuple(growing),
             reservations=tuple(self.reservations),
             preempting=tuple(self.preempting),
             moves=tuple(self.moves),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from cardpool.domain.gangs import Running
 from cardpool.domain.world import PodRecord
-from cardpool.lifecycle import learning, ranks, shapes, times
+from cardpool.lifecycle import learning, ranks, resizing, shapes, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import LABEL_ATTEMPT, Attribution, Condition
 
@@ -28,10 +28,11 @@ class Holdings:
     pods: dict[str, tuple[object, object, frozenset[int], Pods, Shares]] = field(default_factory=dict)
     known: dict[str, Running] = field(default_factory=dict)
     moving: dict[str, Running] = field(default_factory=dict)
+    wishes: resizing.Wishes = field(default_factory=resizing.Wishes)
 
     def forget(self, uids: set[str]) -> None:
         """Keep only these jobs."""
-        for kept in (self.pods, self.known, self.moving):
+        for kept in (self.pods, self.known, self.moving, self.wishes.known):
             for uid in kept.keys() - uids:
                 del kept[uid]
 
@@ -94,6 +95,7 @@ class Holdings:
         place = draft.placement
         since = times.epoch(begun or (place.time if place is not None else None))
         pods, shares = self._pods(draft)
+        ends = since + runtime if runtime is not None else None
         return Running(
             key=draft.job.key,
             uid=draft.job.uid,
@@ -104,9 +106,10 @@ class Holdings:
             pods=pods,
             started=started,
             checkpoint=times.epoch(checkpoint.time) if checkpoint is not None and checkpoint.path else 0.0,
-            ends=since + runtime if runtime is not None else None,
+            ends=ends,
             learned=learned is not None,
             exclusive=shapes.topology_request(draft.spec.topology).exclusive,
+            elastic=self.wishes.of(draft, team, priority, ends),
         )
 
     def _pods(self, draft: Draft) -> tuple[Pods, Shares]:

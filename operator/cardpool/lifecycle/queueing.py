@@ -13,10 +13,21 @@ from cardpool.api.cardpool import CardPoolSpec, MovedGang, TeamUsage
 from cardpool.domain.gangs import Gang, PlanResult, Running
 from cardpool.domain.teams import Moving
 from cardpool.domain.world import PoolRecord, World
-from cardpool.lifecycle import holdings, learning, moving, reserving, restart, teams, times, trainingjob, waiting
+from cardpool.lifecycle import (
+    holdings,
+    learning,
+    moving,
+    reserving,
+    restart,
+    sizes,
+    teams,
+    times,
+    trainingjob,
+    waiting,
+)
 from cardpool.lifecycle.draft import Draft, PoolView
 from cardpool.lifecycle.restart import Cause
-from cardpool.names import Attribution
+from cardpool.names import Attribution, Reason
 
 Labels = tuple[tuple[str, str], ...]
 Teams = tuple[dict[str, str], list[str]]
@@ -80,10 +91,16 @@ class Court:
             self.moved[view.name] = moving.lately(pool, drafts, self.world.now)
 
     def line_up(self, drafts: Iterable[Draft]) -> dict[str, list[Gang]]:
-        """Every pool's queue: who asks now, and who waited and is only being written: nobody passes it meanwhile."""
+        """Every pool's queue: who asks now, and who waited and is only being written: nobody passes it meanwhile.
+
+        A pool in which a gang may grow has one too, though it be empty.
+        """
         for one in drafts:
             if one.gang is not None:
                 self.queues.setdefault(one.spec.pool, []).append(one.gang)
+        for pool, running in self.running.items():
+            if any(one.elastic is not None and one.elastic.grows is not None for one in running):
+                self.queues.setdefault(pool, [])
         return self.queues
 
     def busy(self, one: Draft) -> None:
@@ -147,6 +164,7 @@ def carry_out(answer: PlanResult, drafts: Mapping[str, Draft], record: Record, n
         victim = drafts.get(eviction.gang)
         if eviction.by in drafts and victim is not None and victim.placement is not None:
             restart.restart(victim, Cause(eviction.reason, eviction.message, Attribution.PREEMPTION, victim.now))
+            sizes.shrink(victim, eviction.size)
             trainingjob.conclude(victim)
             yield victim
     for decided in answer.moves:
@@ -155,6 +173,12 @@ def carry_out(answer: PlanResult, drafts: Mapping[str, Draft], record: Record, n
             moving.move(one, decided, record.moving)
             yield one
     record.moving.vain |= dict.fromkeys(answer.vain, now)
+    for growth in answer.growing:
+        one = drafts.get(growth.gang)
+        if one is not None and one.placement is not None:
+            restart.restart(one, Cause(Reason.GROWING, growth.message, Attribution.GROWTH, one.now))
+            trainingjob.conclude(one)
+            yield one
 
 
 def gauges(court: Court, answers: Mapping[str, PlanResult]) -> dict[str, dict[Labels, float]]:

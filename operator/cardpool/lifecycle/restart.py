@@ -29,6 +29,7 @@ BIND_BACKOFF_BASE = 5.0
 BIND_BACKOFF_CAP = 300.0
 SAID_MAX = 250
 HISTORY = 10
+OWN = frozenset({Attribution.PREEMPTION, Attribution.GROWTH})
 MESSAGE_TAIL = 1000
 
 
@@ -63,7 +64,8 @@ def restart(draft: Draft, cause: Cause) -> None:
     draft.board.put(Condition.RECONCILING, True, cause.reason, "the gang is being restarted")
     draft.board.put(Condition.RUNNING, False, cause.reason, cause.message)
     draft.board.put(Condition.PODS_SCHEDULED, False, Reason.WAITING_FOR_OLD_PODS, "the old pods are being removed")
-    draft.event(cause.reason, f"attempt {status.attempt} ends: {cause.message}", warning=True)
+    warning = cause.attribution is not Attribution.GROWTH
+    draft.event(cause.reason, f"attempt {status.attempt} ends: {cause.message}", warning=warning)
     _take_down(draft)
     if cause.attribution is not Attribution.PENDING:
         _account(draft)
@@ -207,7 +209,7 @@ def _account(draft: Draft) -> None:
     What cardpool itself caused counts nowhere.
     """
     fault, status, policy = draft.status.last_fault, draft.status, draft.spec.restart
-    if fault is None or fault.attribution is Attribution.PREEMPTION:
+    if fault is None or fault.attribution in OWN:
         return
     charged = fault.attribution is Attribution.APPLICATION
     entry = RestartTime(time=times.at(draft.now), charged=charged, reason=fault.reason)

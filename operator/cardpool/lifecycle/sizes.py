@@ -128,6 +128,13 @@ def hold(draft: Draft) -> None:
         draft.update(size=size.model_copy(update={"fixed": True}))
 
 
+def shrink(draft: Draft, pods: int | None) -> None:
+    """The gang makes room for another: it comes back with at most so many pods (None: nothing is said of that)."""
+    size = draft.status.size
+    if size is not None and pods is not None:
+        draft.update(size=size.model_copy(update={"next": pods}))
+
+
 def words(draft: Draft) -> str:
     """How the size stands to the full one, for people; empty at full size."""
     size = draft.status.size

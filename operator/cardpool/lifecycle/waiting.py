@@ -60,7 +60,10 @@ def ask(draft: Draft, priority: int) -> None:
             draft.again(until or None)
     previous = sizes.by_rank(draft, chosen, mix, restart.previous_nodes(draft))
     fault = draft.status.last_fault
-    repair = bool(previous) and fault is not None and fault.attribution is not Attribution.PREEMPTION
+    why = fault.attribution if fault is not None else Attribution.PREEMPTION
+    told = draft.status.size is not None and draft.status.size.next is not None
+    stays = bool(previous) and (why is not Attribution.PREEMPTION or told)
+    repair = stays and why not in restart.OWN
     declared = draft.spec.expected_runtime_seconds
     learned = learning.asked(draft, chosen) if mix is None else None  # nothing is learned of how mixes run
     draft.gang = Gang(
@@ -70,7 +73,7 @@ def ask(draft: Draft, priority: int) -> None:
         created=draft.job.created,
         options=chosen,
         topology=shapes.topology_request(draft.spec.topology),
-        previous=previous if repair else {},
+        previous=previous if stays else {},
         excluded=excluded,
         repair=repair,
         asked_first=draft.job.key in draft.around.world.first,

@@ -171,6 +171,9 @@ def answers(rest: Rest, ended: frozenset[str]) -> Plan:
     placements = {item.gang: item for result in results for item in result.placements}
     preempting = {item.gang: item for result in results for item in result.preempting}
     refusals = {item.gang: _in_full(item, result) for result in results for item in result.refusals}
+    changes = {item.gang: (Reason.GROWING, item.message) for result in results for item in result.growing}
+    shrinking = (item for result in results for item in result.evictions if item.size is not None)
+    changes |= {item.gang: (item.reason, item.message) for item in shrinking}
     told: dict[str, JobAnswer] = {}
     for key, job in sorted(world.jobs.items()):
         if job.deleting or key in ended:
@@ -186,6 +189,9 @@ def answers(rest: Rest, ended: frozenset[str]) -> Plan:
             told[key] = _refused(draft, refusals[key])
         else:
             told[key] = _standing(draft, study.place)
+            if key in changes and told[key].decision is Decision.KEEP:
+                reason, message = changes[key]
+                told[key] = replace(told[key], reason=reason.value, message=message)
     evictions = tuple(
         Eviction(*_names(item.gang), item.reason.value, item.by) for result in results for item in result.evictions
     )

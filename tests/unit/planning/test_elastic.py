@@ -41,3 +41,14 @@ def test_a_lost_node_makes_it_smaller(tmp_path: Path) -> None:
     answer = manifests.only(manifests.planned(tmp_path, pool(), *nodes, *running(old, ["a", "b", "c"]), old))
 
     assert (answer["decision"], manifests.seats(answer), answer["reason"]) == ("Place", ["a", "c"], "NodeLost")
+
+
+def test_growing_is_told_of_a_job_that_is_kept(tmp_path: Path) -> None:
+    """Two pods of three, and a node is free: what the operator does next is said, the pods are those of now."""
+    shards = {"format": "orbax", "volumeMount": "/ckpt", "reshardable": True}
+    old = job(group(3, 8, minReplicas=1), name="old", checkpoint=shards)
+    pods = running(job(group(2, 8), name="old"), ["a", "b"])
+    answer = manifests.only(manifests.planned(tmp_path, pool(), node("a"), node("b"), node("c"), *pods, old))
+
+    assert (answer["decision"], manifests.seats(answer)) == ("Keep", ["a", "b"])
+    assert (answer["reason"], answer["message"]) == ("Growing", "grows from 2 to 3 pods")

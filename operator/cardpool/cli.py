@@ -101,19 +101,37 @@ def explain(
     namespace: Namespace = None,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
+    brief: Annotated[
+        bool, typer.Option("--brief", help="The job's own status alone; for a waiting job nothing else is read.")
+    ] = False,
     output: Output = "table",
 ) -> None:
-    """Say what a TrainingJob does or waits for, and why."""
+    """Say what a TrainingJob does or waits for, and why; for one that waits, which nodes each cause excludes."""
 
     async def read(api: kube_client.Client, own: str) -> dict[str, Any]:
         where, _, name = job.rpartition("/")
-        return await views.explain(api, where or namespace or own, name)
+        answer = await views.explain(api, where or namespace or own, name)
+        if answer["queue"] and not brief:
+            answer["story"] = await _story(api, f"{answer['namespace']}/{answer['name']}")
+        return answer
 
     answer = _with_client(read, kubeconfig, context)
     if output == "json":
         print(json.dumps(answer, indent=2))
     else:
         _console().print(views.explain_text(answer))
+
+
+async def _story(api: kube_client.Client, key: str) -> dict[str, Any]:
+    """What a plan of the cluster knows of a waiting job; nothing where the cluster may not be read."""
+    from cardpool.planning import asking, live, story  # noqa: PLC0415 (numpy takes its time: only who waits pays)
+
+    try:
+        listed = await live.read(api)
+    except errors.ApiError as error:
+        print(f"note: without nodes and quota, the cluster cannot be read: {error}", file=sys.stderr)
+        return {}
+    return story.of(asking.Question(time.time(), listed=listed), key)
 
 
 @cli.command()

@@ -42,6 +42,7 @@ async def explain(api: kube_client.Client, namespace: str, name: str) -> dict[st
         "faultRestarts": status.get("faultRestarts", 0),
         "ready": status.get("ready", ""),
         "size": status.get("size"),
+        "queue": status.get("queue"),
         "why": why(conditions),
         "retryAfter": status.get("retryAfter"),
         "nodes": [node for segment in placement.get("segments") or () for node in segment.get("nodes") or ()],
@@ -49,6 +50,7 @@ async def explain(api: kube_client.Client, namespace: str, name: str) -> dict[st
         "lastFault": status.get("lastFault"),
         "excluded": status.get("excluded") or [],
         "timings": status.get("timings"),
+        "history": status.get("history") or [],
         "conditions": conditions,
     }
 
@@ -79,30 +81,53 @@ async def top(api: kube_client.Client) -> dict[str, Any]:
 
 
 def explain_text(answer: Mapping[str, Any]) -> str:
-    """The story of one job as a few lines."""
+    """The story of one job: what it does or waits for, what excludes nodes, its team's quota, what happened before."""
     cause = answer["why"]
     job = escape(f"{answer['namespace']}/{answer['name']}")
+    state = f"pool {escape(answer['pool'])}, attempt {answer['attempt']}, ready {answer['ready'] or '-'}"
     lines = [
-        f"[bold]{job}[/] is [bold]{answer['phase']}[/] (attempt {answer['attempt']}, ready {answer['ready'] or '-'})",
-        f"  {escape(cause['condition'])} {escape(cause['reason'])}: {escape(cause['message'])}",
+        f"[bold]{job}[/] is [bold]{answer['phase']}[/] ({state})",
+        f"  {escape(cause['condition'])} [bold]{escape(cause['reason'])}[/]:",
+        *(f"    {escape(part)}" for part in cause["message"].split("; ")),
+        *_story(answer.get("story") or {}),
     ]
     if (size := answer["size"]) and size.get("pods") != size.get("wanted"):
         lines.append(f"  has {size.get('pods', 0)} of the {size.get('wanted', 0)} pods that it wants")
     if answer["retryAfter"]:
         lines.append(f"  nothing is tried before {answer['retryAfter']}")
     if fault := answer["lastFault"]:
-        seen = ", ".join(f"{key} {value}" for key, value in fault.items() if value not in {"", None})
-        lines.append(f"  last fault: {escape(seen)}")
+        lines.append(f"  last fault: {escape(_fields(fault))}")
     if checkpoint := answer["checkpoint"]:
         lines.append(f"  checkpoint: {escape(str(checkpoint.get('path')))}, step {checkpoint.get('step')}")
     lines += [
         f"  avoids {escape(node['node'])} ({escape(node.get('reason', ''))}) until {node.get('until')}"
         for node in answer["excluded"]
     ]
+    lines += [f"  before: {escape(_fields(entry))}" for entry in answer["history"]]
+    told = {cause["message"]}
     for condition in answer["conditions"]:
-        said = f"{condition['type']}={condition['status']} {condition.get('reason', '')} {condition.get('message', '')}"
-        lines.append(f"  [dim]{escape(said.strip())}[/]")
+        message = condition.get("message", "")
+        said = f"{condition['type']}={condition['status']} {condition.get('reason', '')}"
+        lines.append(f"  [dim]{escape(said if message in told else f'{said} {message}'.strip())}[/]")
     return "\n".join(lines)
+
+
+def _story(story: Mapping[str, Any]) -> list[str]:
+    """What a plan of the whole queue knows of a job that waits."""
+    lines = []
+    if before := story.get("before"):
+        lines.append(f"  {story['position'] - 1} before it in the queue, the last of them {escape(', '.join(before))}")
+    for entry in story.get("nodes", ()):
+        more = " …" if entry["nodes"] > len(entry["examples"]) else ""
+        lines.append(f"  {entry['nodes']} nodes {escape(entry['cause'])}: {escape(', '.join(entry['examples']))}{more}")
+    if kept := story.get("keptNodes"):
+        lines.append(f"  kept for it: {escape(', '.join(kept[:4]))}{' …' if len(kept) > 4 else ''}")
+    lines += [f"  quota of team {escape(story['team'])}: {escape(words)}" for words in story.get("quota", ())]
+    return lines
+
+
+def _fields(entry: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in entry.items() if value not in {"", None})
 
 
 def top_tables(answer: Mapping[str, Any]) -> list[Table]:

@@ -123,6 +123,7 @@ DEFINITIONS: Final = (
         columns=(
             Column("Phase", ".status.phase"),
             Column("Ready", ".status.ready"),
+            Column("Reason", '.status.conditions[?(@.type=="PodsScheduled")].reason'),
             Column("Restarts", ".status.restarts", "integer"),
             Column("Faults", ".status.faultRestarts", "integer"),
             Column("Step", ".status.progress.step", "integer"),
@@ -130,7 +131,7 @@ DEFINITIONS: Final = (
             Column("Pool", ".spec.pool"),
             Column("Attempt", ".status.attempt", "integer", 1),
             Column("Wanted", ".status.size.wanted", "integer", 1),
-            Column("Reason", '.status.conditions[?(@.type=="PodsScheduled")].reason', "string", 1),
+            Column("Queue", ".status.queue.position", "integer", 1),
             Column("Profile", ".status.placement.segments[0].profile", "string", 1),
             Column("Supernode", ".status.placement.segments[0].supernode", "string", 1),
             Column("Progress%", ".status.progress.percent", "integer", 1),

@@ -6,7 +6,7 @@ pod templates but what kube-scheduler would weigh.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -288,6 +288,12 @@ class Advice(Protocol):
 
     def of(self, gang: str) -> str:
         """One clause about the gang of this key, empty where nothing is known."""
+
+    def nodes(self, gang: str) -> Mapping[str, tuple[int, tuple[str, ...]]]:
+        """How many nodes each cause excludes for it, and the names of some."""
+
+    def quota(self, gang: str) -> Sequence[str]:
+        """What its team uses of each limit that it draws on, in words."""
 
 
 @dataclass(frozen=True, slots=True)

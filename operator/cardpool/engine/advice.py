@@ -13,7 +13,8 @@ from typing import Final
 from cardpool.domain.gangs import Gang, Option, Refusal
 from cardpool.domain.inventory import Inventory
 from cardpool.domain.teams import ALL, Limit
-from cardpool.engine import explain, future, order, quota, remedy
+from cardpool.engine import explain, fit, future, order, quota, remedy
+from cardpool.engine.attempt import Attempt
 from cardpool.engine.future import Room
 from cardpool.engine.outlook import BLOCKING, Outlook
 from cardpool.engine.quota import Ledger
@@ -22,6 +23,7 @@ from cardpool.names import Reason
 
 FIRST: Final = 50  # so many of the queue are advised
 _SHAPES: Final = 12  # so many different questions are looked into in a cycle
+_NAMED: Final = 4
 _NODES: Final = 4096  # on larger profiles fewer, so that a cycle's advice costs about the same
 
 Waiting = Sequence[tuple[Gang, Refusal]]
@@ -65,6 +67,33 @@ class Advisor:
             self.found[likeness] = self._look(gang, refusal)
         return self.found[likeness]
 
+    def nodes(self, gang: str) -> dict[str, tuple[int, tuple[str, ...]]]:
+        """How many nodes each cause excludes now in the first option, and some names; nothing for who is far behind."""
+        asked = self.waiting.get(gang)
+        option = next((one for one in asked[0].options if self._sound(asked[0], one)), None) if asked else None
+        if asked is None or option is None:
+            return {}
+        ground = self.outlook(option.profile).ground
+        attempt = Attempt(ground, asked[0], option)
+        number = max(range(len(option.groups)), key=lambda at: option.groups[at].cards_per_pod)
+        return fit.examples(ground, attempt.fits[number], option.groups[number], _NAMED)
+
+    def quota(self, gang: str) -> list[str]:
+        """What the team uses of each limit that the gang would draw on, in words."""
+        if gang not in self.waiting:
+            return []
+        asked = self.waiting[gang][0]
+        limits = dict.fromkeys(
+            limit for option in asked.options for limit in self.ledger.limits(asked.team, option.profile)
+        )
+        words = []
+        for limit in limits:
+            used, most = self.ledger.used(asked.team, limit), self.ledger.most(asked.team, limit)
+            text = f"{used} of {limit.nominal} {limit.unit} (+{max(0, most - limit.nominal)} it may borrow now)"
+            kept = self.ledger.kept_for_waiting(asked.team, limit)
+            words.append(f"{text}, {kept} of them kept for gangs that wait" if kept else text)
+        return words
+
     def _unless(self, key: str, found: Remedy) -> str:
         """Others may want the same: those before it, and those whose team's share falls when a gang goes."""
         gang, own = self.waiting[key]
@@ -97,7 +126,7 @@ class Advisor:
         rank = list(Kind).index
         option, best = min(found, key=lambda item: rank(item[1].kind))
         if len(gang.options) > 1:
-            return dataclasses.replace(best, text=f"on {option.profile} it {best.text}")
+            return dataclasses.replace(best, text=f"on {option.profile}: {best.text}")
         return best
 
     def _sound(self, gang: Gang, option: Option) -> bool:
@@ -106,6 +135,10 @@ class Advisor:
         return future.sound(self.outlook(option.profile).ground, gang, option)
 
     def _allowed(self, gang: Gang, option: Option) -> bool:
+        """Whether quota lets it look for room; for who has a reservation it is counted already."""
+        view = self.outlook(option.profile)
+        if view.head is gang and view.kept is not None:
+            return True
         return self.ledger.beyond(gang.team, option.profile, quota.cards_of(option)) is None
 
     def _room(self, gang: Gang, option: Option) -> Remedy | None:
@@ -139,8 +172,8 @@ class Advisor:
         if remedy.fits(base, gang, option):
             return Remedy(Kind.QUOTA, f"fits {how}")
         room = next(self._remedies(gang, option), None)
-        rest = f"then it {room.text}" if room is not None else "then it still lacks room"
-        return Remedy(Kind.QUOTA, f"its quota allows it {how}; {rest}")
+        rest = room.text if room is not None else "nothing is known to help"
+        return Remedy(Kind.QUOTA, f"its quota allows it {how}; room is lacking too: {rest}")
 
     def _gives_back(self, gang: Gang, option: Option, cards: int) -> str:
         """How the team's quota comes to allow so many more cards on this profile; tried on a copy of the ledger."""
@@ -159,7 +192,8 @@ class Advisor:
                 return f"once {room.gang.key} of team {room.gang.team} ends (expected {when})"
         for team in (*self._lenders(gang.team, option.profile), gang.team):
             need = max(self._in_cards(option.profile, one, gang.team, cards) for one in broken)
-            held = self.ledger.held.get(team, {}).get(option.profile, 0)
+            kept = self.ledger.kept.get((team, option.profile), 0)
+            held = self.ledger.held.get(team, {}).get(option.profile, 0) - kept
             later = self.ledger.copy()
             later.take(team, option.profile, -min(need, held))
             if held and later.beyond(gang.team, option.profile, cards) is None:

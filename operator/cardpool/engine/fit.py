@@ -125,6 +125,21 @@ def _causes(ground: Ground, fitted: Fit, shape: GroupShape) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
+def examples(ground: Ground, fitted: Fit, shape: GroupShape, most: int) -> dict[str, tuple[int, tuple[str, ...]]]:
+    """The same with the names of some nodes, at most so many for each cause; worked out anew."""
+    found: dict[str, tuple[int, tuple[str, ...]]] = {}
+    left = np.ones(ground.size, np.bool_)
+    full = slots(ground, fitted) == 0
+    for text, mask in (*fitted.exclusions, *((text, mask & full) for text, mask in _shortages(ground, fitted, shape))):
+        at = np.flatnonzero(left & mask)
+        left[at] = False
+        if len(at):
+            number, names = found.get(text, (0, ()))
+            named = (*names, *(ground.name(int(one)) for one in at[:most]))
+            found[text] = number + len(at), named[:most]
+    return dict(sorted(found.items(), key=lambda item: (-item[1][0], item[0])))
+
+
 def _count(found: dict[str, int], text: str, mask: Mask) -> None:
     number = int(np.count_nonzero(mask))
     if number:

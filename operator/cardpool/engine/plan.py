@@ -415,7 +415,7 @@ class _Cycle:
         placement = view.keep(gang, option, opening)
         if placement is None:
             return refusal
-        self.ledger.take(gang.team, option.profile, quota.cards_of(option))
+        self.ledger.keep(gang.team, option.profile, quota.cards_of(option))
         self.reservations.append(Reservation(gang.key, tuple(dict.fromkeys(placement.nodes())), opening.start))
         self.refused.clear()
         nodes = len(set(placement.nodes()))

@@ -19,11 +19,12 @@ Shares = Sequence[tuple[str, int]]
 class Ledger:
     """Cards that each team holds of each profile, against the limits; ``copy`` serves a trial."""
 
-    __slots__ = ("_spare", "held", "rules")
+    __slots__ = ("_spare", "held", "kept", "rules")
 
     def __init__(self, rules: Rules, held: Mapping[str, Mapping[str, int]] | None = None) -> None:
         self.rules = rules
         self.held: dict[str, dict[str, int]] = {team: dict(cards) for team, cards in (held or {}).items()}
+        self.kept: dict[tuple[str, str], int] = {}
         self._spare: dict[tuple[str, bool], int] = {}
 
     def copy(self) -> Ledger:
@@ -35,6 +36,15 @@ class Ledger:
         own = self.held.setdefault(team, {})
         own[profile] = own.get(profile, 0) + cards
         self._spare.clear()
+
+    def keep(self, team: str, profile: str, cards: int) -> None:
+        """The same for a gang that only waits: said as such."""
+        self.kept[team, profile] = self.kept.get((team, profile), 0) + cards
+        self.take(team, profile, cards)
+
+    def kept_for_waiting(self, team: str, limit: Limit) -> int:
+        """What of the limit's use is for gangs of the team that wait with a reservation."""
+        return self.amount(limit, [(profile, cards) for (name, profile), cards in self.kept.items() if name == team])
 
     def hold(self, team: str, shares: Shares, sign: int = 1) -> None:
         """The team holds these cards of each profile (sign -1: no more)."""
@@ -128,6 +138,8 @@ class Ledger:
             f"profile {names}: team {gang.team} uses {used} of {limit.nominal} {limit.unit} "
             f"(+{may} it may borrow now), needs {self.amount(limit, shares)}"
         )
+        if waiting := self.kept_for_waiting(gang.team, limit):
+            text += f"; {waiting} of what it uses is kept for gangs of its own that wait before this one"
         if Ledger(self.rules).over(gang.team, shares) is not None:
             text += ", more than it can ever get"
         borrowers = self._borrowers(gang.team, limit)

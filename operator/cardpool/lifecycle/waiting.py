@@ -105,8 +105,10 @@ def waits(draft: Draft, refusal: Refusal, total: int, advice: Advice | None) -> 
     text = explain.line(refusal, total, _said(draft), advice.of(refusal.gang) if advice is not None else "")
     if refusal.reason is Reason.QUOTA_EXCEEDED:
         draft.board.put(Condition.QUOTA_RESERVED, False, refusal.reason, text)
-    elif draft.board.reason(Condition.QUOTA_RESERVED) == Reason.QUOTA_EXCEEDED:
-        draft.board.put(Condition.QUOTA_RESERVED, None, Reason.PENDING, "quota does not stand in the way any more")
+    else:
+        draft.board.put(
+            Condition.QUOTA_RESERVED, None, Reason.PENDING, "not the cause of the wait; taken with the room"
+        )
     if text != draft.board.message(Condition.PODS_SCHEDULED) or moved:
         draft.update(queue=QueuePlace(position=refusal.position, of=total, time=times.at(draft.now)))
     draft.board.put(Condition.PODS_SCHEDULED, False, refusal.reason, text)

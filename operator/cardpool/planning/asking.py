@@ -66,6 +66,19 @@ def ask(question: Question) -> Reply:
         return _ask(question)
 
 
+def studied(question: Question) -> patience.Rest:
+    """The world at rest that a plan of it is made in, for who asks more than the plan tells."""
+    with _no_collector():
+        reader = inputs.Reader(question.now)
+        for kind, raw in question.listed or ():
+            reader.listed(kind, raw)
+        for document in documents.read(question.places):
+            reader.take(document)
+        found = reader.result()
+        registry = makers.merge(makers.load_builtin(), found.vendors)
+        return patience.come_to_rest(_world(found, registry, question.now, live=question.listed is not None), registry)
+
+
 @contextlib.contextmanager
 def _no_collector() -> Iterator[None]:
     """A million cards are millions of objects that all stay: looking for garbage among them doubles the time."""

@@ -16,6 +16,7 @@ from cardpool.domain.topology import TopologyRequest
 from cardpool.engine import advice, build, plan
 from cardpool.engine.build import NodeRow
 from cardpool.engine.remedy import Kind, Remedy
+from cardpool.names import Reason
 from tests.support import worlds
 from tests.support.worlds import gang, group, holds, topology
 
@@ -384,4 +385,18 @@ def test_a_gang_of_several_profiles_is_told_of_the_cheapest() -> None:
     inventory = build.build_inventory(rows, ("k100", "h100"), (worlds.tree(), worlds.tree()))
     options = (Option("k100", (group(1, 8),)), Option("h100", (group(1, 8),)))
     result = plan.plan(inventory, [gang(options=options)], now=NOW, running=[holds("x/long", 8, "k")])
-    assert told(result) == "on h100 it would fit if 1 cordoned node were uncordoned"
+    assert told(result) == "on h100: would fit if 1 cordoned node were uncordoned"
+
+
+def test_the_head_s_own_quota_does_not_stand_in_its_way() -> None:
+    """What is kept for the head counts for its team: not against the head, and said to those behind it."""
+    rules = quotas(a=(16, 0), b=(8, 0))
+    running = [holds("b/long", 8, "a-0", team="b", ends=NOW + 100.0)]
+    head = gang(group(2, 8), key="a/head", team="a", demand=topology(required="supernode"))
+    next_ = gang(group(1, 8), key="a/next", team="a", created=1.0)
+    result = planned(nodes({"a": [8, 8]}, {"a-0": 8}), [head, next_], running, rules=rules, strategy="Backfill")
+    assert told(result, "a/head") == "fits once b/long ends (expected 1970-01-01T02:48:20Z)"
+    behind = result.refusals[1]
+    assert behind.reason is Reason.QUOTA_EXCEEDED
+    assert "team a uses 16 of 16 k100 cards" in behind.message
+    assert "; 16 of what it uses is kept for gangs of its own that wait before this one" in behind.message

@@ -173,7 +173,7 @@ class Round:
             assert nominal is None or left + max(self.cards(key) for key in own) > nominal, "a guarantee is crossed"
 
     def _judge_quotas(self, result: PlanResult) -> None:
-        """No team beyond its own and what all others leave unused, once everything is done."""
+        """No team beyond its own and what all others leave unused before they take what is theirs."""
         teams = {gang.team for gang in (*self.waiting.values(), *self.running.values())}
         going = {eviction.gang for eviction in result.evictions}
         new = {placement.gang for placement in (*result.placements, *result.preempting)}
@@ -186,7 +186,7 @@ class Round:
         bounded = [team for team in self.rules.teams if self.nominal(team) is not None]
         total = sum(self.nominal(team) or 0 for team in bounded)
         for team in grown & set(bounded):
-            others = sum(min(held[other], self.nominal(other) or 0) for other in bounded if other != team)
+            others = sum(min(self.held(other, going), self.nominal(other) or 0) for other in bounded if other != team)
             assert held[team] <= max(total - others, self.nominal(team) or 0), f"team {team} holds {held[team]}"
 
     def _judge_company(self, result: PlanResult) -> None:

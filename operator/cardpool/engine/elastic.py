@@ -139,6 +139,11 @@ def allowed(found: Scale, option: Option, may: Callable[[int], bool]) -> int | N
     return found.totals[at - 1] if at else None
 
 
+def exactly(ground: Ground, gang: Gang, option: Option, pods: int) -> Placement | Refusal:
+    """The gang with so many pods, a legal number: where it was as far as that can be, else from scratch."""
+    return _settled(ground, *resized(gang, option, pods))
+
+
 def largest(gang: Gang, option: Option, found: Scale, most: int) -> Place:
     """How to place this gang at its largest legal size of at most ``most`` pods; refused as its least size is."""
 

@@ -38,6 +38,7 @@ from cardpool.engine import (
     outlook,
     preempt,
     quota,
+    shrink,
 )
 from cardpool.engine.future import Room
 from cardpool.engine.outlook import BLOCKING, Outlook
@@ -91,6 +92,7 @@ class _Cycle:
         self.hopeless: set[Hashable] = set()
         self.impossible: set[Hashable] = set()
         self.searches = 0
+        self.sizes: dict[str, int] = {}
         self.lowest: dict[str, int] = {}
         for one in running:
             self.lowest[one.team] = min(one.priority, self.lowest.get(one.team, one.priority))
@@ -266,8 +268,9 @@ class _Cycle:
                     other.left(mixed)
             for room in victims:
                 self.ledger.hold(room.gang.team, room.shares, -1)
-                text = preempt.words(gang, room.gang, self.now)
-                self.evictions.append(Eviction(room.gang.key, gang.key, Reason.PREEMPTED, text))
+                size = self.sizes.get(room.gang.uid)
+                text = preempt.words(gang, room.gang, self.now) + shrink.words(room.gang, size)
+                self.evictions.append(Eviction(room.gang.key, gang.key, Reason.PREEMPTED, text, size))
             going = [room.gang for room in view.rooms() if room.gang.preempted or room in victims]
             return self._promise(gang, option, placement, going, refusal)
         self.hopeless.add(key)
@@ -369,6 +372,11 @@ class _Cycle:
         if not found.rooms or free < quota.cards_of(option) or self.searches >= _SEARCHES:
             return None
         self.searches += 1
+        smaller = shrink.search(late, gang, option, found.rooms, self.ledger, self.now)
+        if smaller is not None:
+            self.sizes = {room.gang.uid: pods for room, pods in smaller}
+            return [room for room, _ in smaller]
+        self.sizes = {}
         return preempt.search(late, gang, option, found.rooms, self.ledger, self.now)
 
     def _hold(self, gang: Gang, refusal: Refusal) -> Refusal:

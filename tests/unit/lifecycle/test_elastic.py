@@ -8,6 +8,7 @@ import pytest
 
 from cardpool.api.trainingjob import TrainingJobSpec
 from cardpool.checkpoint import records, report
+from cardpool.domain.world import PriorityClassRecord
 from tests.support.simworld import SimCluster, job_spec, pool_spec
 from tests.unit.lifecycle.test_resume import CHECKPOINT, answer, chosen, env_of
 
@@ -330,3 +331,37 @@ def test_one_gang_grows_after_the_other() -> None:
 
     assert [world.jobs[key].status.ready for key in keys] == ["3/3", "3/3"]
     assert [world.jobs[key].status.attempt for key in keys] == [1, 1]
+
+
+def test_a_victim_comes_back_smaller_beside_its_preemptor() -> None:
+    """One eviction; ranks that can stay do; charged to nobody; and full again when the other is gone."""
+    world = SimCluster(spec=pool_spec(queue={"preemption": {"withinTeam": "LowerPriority"}}))
+    world.priorities["high"] = PriorityClassRecord("high", 100, "PreemptLowerPriority")
+    low = world.submit("low", spec(4, 1, checkpoint=SHARDS))
+    world.settle()
+    answer(world, low, report.Report(records.Result.NONE_FOUND))
+    world.settle()
+    before = {pod.name: pod.node for pod in world.pods_of(low)}
+    high = world.submit("high", job_spec(1, priorityClassName="high"))
+    world.step(0.1)
+    assert any(key == low and "shrinks from 4 to 3 pods" in text for key, _, text in world.events)
+    world.settle()
+    answer(world, low, chosen(3, "low/0/3"))
+    world.settle()
+
+    status = world.jobs[low].status
+    after = {pod.name: pod.node for pod in world.pods_of(low)}
+    assert (status.phase, size(world, low)) == ("Running", (3, 4, False))
+    assert (status.attempt, status.restarts, status.fault_restarts) == (1, 0, 0)
+    assert sum(before[name] == node for name, node in after.items()) >= 2
+    assert world.jobs[high].status.phase == "Running"
+
+    world.end("default/high-w-0", 0)
+    world.settle()
+    world.step(700)
+    world.settle()
+    answer(world, low, chosen(9, "low/1/9"))
+    world.settle()
+
+    assert size(world, low) == (4, 4, False)
+    assert world.jobs[low].status.attempt == 2

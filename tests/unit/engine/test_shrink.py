@@ -1,0 +1,108 @@
+"""Elastic victims: they come back smaller beside the gang that they made room for, before others go for good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cardpool.domain.gangs import Elastic, Gang, GroupShape, PlanResult, Running
+from cardpool.domain.teams import Limit, Reclaim, Rules, Team
+from cardpool.engine import plan
+from tests.support import worlds
+from tests.support.worlds import gang, group, holds, pool
+
+NOW = 1000.0
+WITHIN = Rules(within_team=True)
+
+
+def runs(key: str, nodes: str, *shapes: GroupShape, **fields: Any) -> Running:
+    """An elastic gang that runs with one pod of one card on each of these nodes (one letter each)."""
+    asked = gang(
+        *shapes,
+        key=key,
+        previous=dict(enumerate(nodes)),
+        priority=fields.get("priority", 0),
+        team=fields.get("team", "default"),
+    )
+    return holds(key, 0, pods=tuple((node, 1, {}) for node in nodes), elastic=Elastic(asked), **fields)
+
+
+def planned(nodes: dict[str, int], wants: Gang, *running: Running, rules: Rules = WITHIN) -> PlanResult:
+    """One cycle in a pool in which these gangs hold their cards."""
+    used: dict[str, int] = {}
+    for one in running:
+        for node, cards, _ in one.pods:
+            used[node] = used.get(node, 0) + cards
+    changes = {node: {"used_cards": cards, "pods_used": 1} for node, cards in used.items()}
+    return plan.plan(pool(nodes, (), changes=changes), [wants], now=NOW, running=running, rules=rules)
+
+
+def told(result: PlanResult) -> list[tuple[str, int | None]]:
+    """Who goes, and with how many pods it comes back."""
+    return [(one.gang, one.size) for one in result.evictions]
+
+
+def test_eleven_pods_of_which_one_card_is_needed() -> None:
+    """One eviction, and the victim comes back with ten."""
+    old = runs("a/old", "a" * 11, group(11, min_replicas=1))
+    result = planned({"a": 11}, gang(group(1), key="a/new", priority=1), old)
+
+    assert told(result) == [("a/old", 10)]
+    assert "shrinks from 11 to 10 pods" in result.evictions[0].message
+    assert [len(one.nodes()) for one in result.preempting] == [1]
+
+
+def test_the_minimum_of_each_role_is_kept() -> None:
+    """A parameter server and three workers of which two are enough: a worker goes, and no two can."""
+    shapes = group(1, name="ps"), group(3, name="worker", min_replicas=2)
+    old = runs("a/old", "aaaa", *shapes)
+
+    assert told(planned({"a": 4}, gang(group(1), key="a/new", priority=1), old)) == [("a/old", 3)]
+    assert told(planned({"a": 4}, gang(group(2), key="a/new", priority=1), old)) == [("a/old", None)]
+
+
+def test_who_can_shrink_goes_before_who_would_be_gone() -> None:
+    """Though its work is dearer."""
+    old = runs("a/old", "aaaa", group(4, min_replicas=2))
+    cheap = holds("a/cheap", 4, "b", started=NOW - 1.0)
+
+    assert told(planned({"a": 4, "b": 4}, gang(group(2), key="a/new", priority=1), old, cheap)) == [("a/old", 2)]
+
+
+def test_where_shrinking_is_not_enough_the_cheapest_goes() -> None:
+    """Three cards are wanted, two could be had."""
+    old = runs("a/old", "aaaa", group(4, min_replicas=2))
+    cheap = holds("a/cheap", 4, "b", started=NOW - 1.0)
+
+    assert told(planned({"a": 4, "b": 4}, gang(group(3), key="a/new", priority=1), old, cheap)) == [("a/cheap", None)]
+
+
+def test_several_shrink_together() -> None:
+    """Neither alone leaves enough; a third is not needed."""
+    old = [runs(f"a/{name}", name * 4, group(4, min_replicas=2), started=NOW - ord(name)) for name in "abc"]
+
+    assert told(planned(dict.fromkeys("abc", 4), gang(group(4), key="a/new", priority=1), *old)) == [
+        ("a/a", 2),
+        ("a/b", 2),
+    ]
+
+
+def test_whole_blocks_come_back() -> None:
+    """One card is wanted, a block of two goes."""
+    asked = gang(group(6, min_replicas=2), key="a/old", demand=worlds.topology(blocks=[(2, "node")]))
+    old = holds("a/old", 0, pods=tuple(("a", 1, {}) for _ in range(6)), elastic=Elastic(asked))
+
+    assert told(planned({"a": 6}, gang(group(1), key="a/new", priority=1), old)) == [("a/old", 4)]
+
+
+def test_shrinking_respects_guarantees() -> None:
+    """A team inside its quota is not made smaller; one beyond it is, as far as that helps."""
+    law = Rules(
+        {name: Team(name, limits=(Limit(worlds.PROFILE, cards),)) for name, cards in (("a", 4), ("b", 4))},
+        reclaim=Reclaim.ANY,
+    )
+    inside = runs("b/old", "aaaa", group(4, min_replicas=1), team="b")
+    beyond = runs("b/old", "a" * 6, group(6, min_replicas=1), team="b")
+    wants = gang(group(2), key="a/new", team="a")
+
+    assert told(planned({"a": 4}, wants, inside, rules=law)) == []
+    assert told(planned({"a": 6}, wants, beyond, rules=law)) == [("b/old", 4)]

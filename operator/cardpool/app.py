@@ -48,7 +48,7 @@ class App:
         self,
         settings: Settings,
         credentials: auth.Credentials,
-        make_core: Callable[[str, store.Mirror], loop.Core] = core.bind,
+        make_core: Callable[[str, float, store.Mirror], loop.Core] = core.bind,
     ) -> None:
         self._settings = settings
         self._credentials = credentials
@@ -75,7 +75,7 @@ class App:
             self._client.before_write = self._elector.check
         self._recorder = recorder.Recorder(self._client, settings.identity)
         self._committer = self._make_committer()
-        self._core = make_core(settings.resolver_image, self._mirror)
+        self._core = make_core(settings.resolver_image, settings.status_seconds, self._mirror)
         self._health = health.Health(
             pulse=self._pulse,
             watches=self._watches,

@@ -45,6 +45,7 @@ class CycleSettings:
     """What the core needs to know of the installation."""
 
     resolver_image: str = "cardpool/operator"
+    status_seconds: float = 2.0
 
 
 @dataclass(slots=True)
@@ -188,6 +189,7 @@ class _Cycle:
             priorities=self.world.priority_classes,
             resolver_image=self.settings.resolver_image,
             refused=self.world.refused.get(job.uid),
+            status_seconds=self.settings.status_seconds,
         )
         return draft.open_draft(job, spec, around, self.world.pods_by_owner.get(job.uid, ()))
 

@@ -72,6 +72,7 @@ class Surroundings:
     priorities: Mapping[str, PriorityClassRecord]
     resolver_image: str
     refused: Refused | None = None
+    status_seconds: float = 2.0
 
 
 @dataclass(slots=True)

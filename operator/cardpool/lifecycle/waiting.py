@@ -13,7 +13,6 @@ from cardpool.lifecycle.draft import Draft
 from cardpool.names import Attribution, Condition, Reason
 
 FIRST_TOLD: Final = 50  # whose place and advice is kept up to date
-MESSAGE_SECONDS: Final = 2.0
 MESSAGE_SECONDS_MAX: Final = 900.0
 MESSAGE_GRID: Final = 10.0  # those far behind are told at common moments: one cycle for all of them
 
@@ -97,7 +96,8 @@ def waits(draft: Draft, refusal: Refusal, total: int, advice: Advice | None) -> 
     """Keep the planner's reason where people look; an Event only when the reason changes.
 
     A new reason is told at once; new counts, a new place among the ``total`` in the queue and new advice wait until
-    what stands is old enough: two seconds for the first, longer for those far behind, whom nobody watches.
+    what stands is old enough: two seconds (as all status that is not urgent) for the first, longer for those far
+    behind, whom nobody watches.
     """
     moved = draft.board.reason(Condition.PODS_SCHEDULED) != refusal.reason
     if not moved and _stands(draft, refusal, total):
@@ -132,10 +132,10 @@ def _stands(draft: Draft, refusal: Refusal, total: int) -> bool:
     near = refusal.position <= FIRST_TOLD
     same = told.position == refusal.position and told.of == total
     same = same and draft.board.message(Condition.PODS_SCHEDULED).startswith(refusal.message)
-    due = times.epoch(told.time) + min(MESSAGE_SECONDS_MAX, max(MESSAGE_SECONDS, refusal.position / 2))
+    least = draft.around.status_seconds
+    due = times.epoch(told.time) + min(MESSAGE_SECONDS_MAX, least * max(1.0, refusal.position / 4))
     if draft.now >= due:
         return same and not near
     if near or not same:
-        grid = MESSAGE_SECONDS if near else MESSAGE_GRID
-        draft.again(math.ceil(due / grid) * grid)
+        draft.again(due if near else math.ceil(due / MESSAGE_GRID) * MESSAGE_GRID)
     return True

@@ -43,9 +43,9 @@ class Vendors:
         return self._merged
 
 
-def bind(resolver_image: str, mirror: store.Mirror) -> loop.Core:
+def bind(resolver_image: str, status_seconds: float, mirror: store.Mirror) -> loop.Core:
     """The core as a function of the world alone; what it needs of the mirror besides is read when a cycle begins."""
-    settings = cycle.CycleSettings(resolver_image=resolver_image)
+    settings = cycle.CycleSettings(resolver_image=resolver_image, status_seconds=status_seconds)
     vendors, memory = Vendors(mirror), cycle.Memory()
 
     def begin(seen: world.World) -> loop.Decide:

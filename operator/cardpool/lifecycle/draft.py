@@ -157,7 +157,7 @@ class Draft:
 
     def step(self) -> Step | None:
         """Everything as one step, or None where nothing is to be written."""
-        if self.gang is None or self.placement is not None:
+        if self.status.queue is not None and (self.gang is None or self.placement is not None):
             self.update(queue=None)
         self.update(conditions=self.board.result(), observed_generation=self.job.generation, phase=_phase(self))
         changed = {

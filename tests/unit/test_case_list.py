@@ -95,6 +95,10 @@ LIST: dict[str, tuple[str, ...]] = {
         "engine.test_rest::test_groups_part_by_cores",
         f"{REST}::test_groups_part_by_cores",
     ),
+    "an elastic gang whose least size no domain holds waits": (
+        "engine.test_rest::test_the_least_of_an_elastic_gang_must_fit_one_domain",
+        f"{REST}::test_the_least_of_an_elastic_gang_must_fit_one_domain",
+    ),
     "equal priority evicts nobody": (
         "engine.test_preempt::test_nobody_goes[equal priority]",
         "planning.test_queue::test_nobody_goes_for_nothing[equal priority]",

@@ -108,3 +108,14 @@ def test_a_host_that_lost_cards_under_a_gang_has_none_to_give(cards: int) -> Non
 
     assert result.placements == ()
     assert dict(result.refusals[0].excluded) == {"short of cards": 1}
+
+
+@pytest.mark.parametrize(("least", "placed"), [(8, 0), (6, 0), (4, 4)], ids=["four pairs", "three pairs", "two pairs"])
+def test_the_least_of_an_elastic_gang_must_fit_one_domain(least: int, placed: int) -> None:
+    """Six pairs of three cores in one narrow domain, which holds two pairs: it waits unless two pairs are enough."""
+    demand = topology("tier1", blocks=[(2, "tier1")])
+    wanted = gang(group(12, 0, requests={"cpu": 3000}, min_replicas=least), demand=demand)
+    result = worlds.planned(cores({}), wanted)
+
+    assert placed == sum(len(placement.nodes()) for placement in result.placements)
+    assert len(result.refusals) == (0 if placed else 1)

@@ -214,3 +214,26 @@ def test_a_large_job_starts_under_an_endless_stream_of_small_ones(tmp_path: Path
         assert stream.now - came <= 300 + 900 + Stream.STEP
     assert began > 1
     assert any(name.startswith("small") for name in stream.waiting)
+
+
+@pytest.mark.parametrize(("least", "placed"), [(8, 0), (6, 0), (4, 4)], ids=["four pairs", "three pairs", "two pairs"])
+def test_the_least_of_an_elastic_gang_must_fit_one_domain(tmp_path: Path, least: int, placed: int) -> None:
+    """Six pairs of three cores in one narrow domain, which holds two pairs: it waits unless two pairs are enough."""
+    container = {"name": "main", "image": "train:1", "resources": {"requests": {"cpu": 3}}}
+    wanted = job(
+        group(12, 0, pod={"containers": [container]}, minReplicas=least),
+        demand=topology("tier1", blocks=[(2, "tier1")]),
+    )
+    answer = manifests.only(manifests.planned(tmp_path, pool(TIERS), *cores({}), wanted))
+
+    assert (answer["decision"], len(answer["pods"])) == ("Place" if placed else "Wait", placed)
+
+
+def test_one_of_many_small_victims_is_enough(tmp_path: Path) -> None:
+    """Eleven gangs of a card each fill a node; one card is needed, so one gang goes."""
+    old = {name: entry for at in range(11) for name, entry in runs(f"old-{at:02d}", 1, ["a"]).items()}
+    new = job(group(1), name="new", priorityClassName="p2")
+    found = queue(tmp_path, [node("a", 11)], old, new, queue=PREEMPTS)
+
+    assert len(found["evictions"]) == 1
+    assert decisions(found)["new"] == "Preempt"

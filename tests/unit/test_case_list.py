@@ -131,7 +131,10 @@ LIST: dict[str, tuple[str, ...]] = {
         "lifecycle.test_members::test_a_member_that_succeeded_is_not_lost",
         f"{REST}::test_members_that_finish_one_by_one",
     ),
-    "many small victims, one of them is enough": ("engine.test_preempt::test_eleven_pods_of_which_one_card_is_needed",),
+    "many small victims, one of them is enough": (
+        "engine.test_preempt::test_eleven_pods_of_which_one_card_is_needed",
+        f"{REST}::test_one_of_many_small_victims_is_enough",
+    ),
     "a host that lost cards under a gang gives nobody the rest": (
         "engine.test_rest::test_a_host_that_lost_cards_under_a_gang_has_none_to_give",
         "planning.test_running::test_the_host_that_lost_cards_takes_no_other_job",

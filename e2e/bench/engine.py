@@ -1,12 +1,15 @@
 """The planner alone: processor time of single answers on pools up to a million cards, `python -m e2e.bench.engine`.
 
-Each answer is the first on an inventory that nobody has asked yet, so nothing is remembered from the run before; the
-best of some rounds is kept, since everything above it is the machine. No cluster is needed.
+Each answer is the first on an inventory that nobody has asked yet, so nothing is remembered from the run before, but
+for the cycles after a change, which may remember the cycle before. The best of some rounds is kept, since everything
+above it is the machine. No cluster is needed.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -17,8 +20,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cardpool.domain.gangs import Gang, GroupShape, Option
-from cardpool.domain.inventory import Inventory
+from cardpool.domain.gangs import Gang, GroupShape, Option, Running
+from cardpool.domain.inventory import Inventory, Memo
+from cardpool.domain.teams import Rules
 from cardpool.domain.topology import Level, TopologyRequest, Tree
 from cardpool.engine import build, plan
 from e2e.bench import report
@@ -32,6 +36,12 @@ MEANING = {
     "place_1280_of_3840_ms": "1,280 pods of 8 cards, zone required, supernode preferred",
     "no_of_3840_ms": "No to one pod more than fits, with its count",
     "wait_10000_of_3840_ms": "No to 10,000 waiting jobs of 3,500 different shapes in a full pool",
+    "hope_10000_of_3840_ms": "the same, each allowed to take down 1,000 running gangs and too large for their room",
+    "line_10000_of_3840_ms": "the same, in a Backfill queue whose head gets a reservation",
+    "preempt_128_of_3840_ms": "128 pods take the place of some of 1,000 running gangs",
+    "preempt_1280_of_3840_ms": "1,280 pods do, zone required",
+    "change_3840_ms": "a cycle after one node changed: its row, and No to a gang",
+    "change_125000_ms": "the same among 1,000,000 cards",
     "place_1280_of_125000_ms": "1,280 pods among 1,000,000 cards",
     "place_12800_of_125000_ms": "12,800 pods among 1,000,000 cards",
     "no_of_125000_ms": "No among 1,000,000 cards, with its count",
@@ -58,17 +68,28 @@ def pool(nodes: int, *, used: int = 0) -> Inventory:
     return build.build_inventory([row(place, used) for place in range(nodes)], (PROFILE,), (TREE,))
 
 
-def gang(pods: int, *, number: int = 0, required: str = "", preferred: str = "") -> Gang:
+def gang(pods: int, *, number: int = 0, required: str = "", preferred: str = "", priority: int = 0) -> Gang:
     """A gang of whole nodes."""
     shape = GroupShape("worker", pods, 8, {"cpu": 32_000 + number % 7})
     return Gang(
         key=f"ns/job-{number:05}",
         uid=f"uid-{number}",
-        priority=0,
+        priority=priority,
         created=float(number),
         options=(Option(PROFILE, (shape,)),),
         topology=TopologyRequest(required=required, preferred=preferred),
     )
+
+
+def crowd(nodes: int, gangs: int) -> tuple[Running, ...]:
+    """Running gangs of neighbouring nodes that fill them all, begun and saved at different times."""
+    found = []
+    ends = [nodes * number // gangs for number in range(gangs + 1)]
+    for number, (begin, end) in enumerate(itertools.pairwise(ends)):
+        pods = tuple((f"n-{place:06}", 8, {"cpu": 32_000}) for place in range(begin, end))
+        since, saved = float(number * 37 % 1000), float(number * 91 % 3000)
+        found.append(Running(f"ns/run-{number:04}", f"run-{number}", "default", 0, PROFILE, pods, since, saved))
+    return tuple(found)
 
 
 def best(make: Callable[[], Inventory], ask: Callable[[Inventory], bool], rounds: int) -> float:
@@ -95,26 +116,80 @@ def refuses(*wanted: Gang) -> Callable[[Inventory], bool]:
     return lambda inventory: len(plan.plan(inventory, wanted, now=0.0).refusals) == len(wanted)
 
 
+def preempts(wanted: Gang, running: tuple[Running, ...]) -> Callable[[Inventory], bool]:
+    """Ask for one gang and expect that others go for it."""
+    rules = Rules(within_team=True)
+    return lambda inventory: (
+        len(plan.plan(inventory, (wanted,), now=5000.0, running=running, rules=rules).preempting) == 1
+    )
+
+
+def hopes(wanted: tuple[Gang, ...], running: tuple[Running, ...]) -> Callable[[Inventory], bool]:
+    """Ask for gangs that may take others down, and expect a No to each."""
+    rules = Rules(within_team=True)
+    return lambda inventory: (
+        len(plan.plan(inventory, wanted, now=5000.0, running=running, rules=rules).refusals) == len(wanted)
+    )
+
+
+def lines_up(wanted: tuple[Gang, ...], running: tuple[Running, ...]) -> Callable[[Inventory], bool]:
+    """Ask for gangs in a Backfill queue, and expect that the first gets a reservation and nobody a place."""
+
+    def ask(inventory: Inventory) -> bool:
+        result = plan.plan(inventory, wanted, now=50_000.0, running=running, strategy=plan.Strategy.BACKFILL)
+        return (len(result.refusals), len(result.reservations)) == (len(wanted), 1)
+
+    return ask
+
+
+def follows(wanted: Gang) -> Callable[[Inventory], bool]:
+    """Change a node and ask for one gang again."""
+
+    def ask(inventory: Inventory) -> bool:
+        changed = build.update_rows(inventory, [row(5, used=1)])
+        return changed is not None and len(plan.plan(changed, (wanted,), now=0.0).refusals) == 1
+
+    return ask
+
+
+def asked(inventory: Inventory, wanted: Gang) -> Inventory:
+    """The inventory after a cycle."""
+    plan.plan(inventory, (wanted,), now=0.0)
+    return inventory
+
+
 def measure(rounds: int) -> dict[str, float]:
     """All figures, in milliseconds."""
     begun = time.process_time()
     pool(3840)
     built = round((time.process_time() - begun) * 1000, 1)
     waiting = tuple(gang(1 + number % 500, number=number) for number in range(10_000))
-    return {
+    large = tuple(gang(4000 + number % 500, number=number, priority=1) for number in range(10_000))
+    running = crowd(3840, 1000)
+    one, none = gang(1280, required="zone", preferred="supernode"), gang(1601, required="zone", preferred="supernode")
+    few, many = gang(128, preferred="supernode", priority=1), dataclasses.replace(one, priority=1)
+    found = {
         "build_3840_ms": built,
-        "place_1280_of_3840_ms": best(
-            lambda: pool(3840), places(gang(1280, required="zone", preferred="supernode")), rounds
-        ),
-        "no_of_3840_ms": best(lambda: pool(3840), refuses(gang(1601, required="zone", preferred="supernode")), rounds),
+        "place_1280_of_3840_ms": best(lambda: pool(3840), places(one), rounds),
+        "no_of_3840_ms": best(lambda: pool(3840), refuses(none), rounds),
         "wait_10000_of_3840_ms": best(lambda: pool(3840, used=1), refuses(*waiting), rounds),
-        "place_1280_of_125000_ms": best(
-            lambda: pool(125_000), places(gang(1280, required="zone", preferred="supernode")), rounds
-        ),
-        "place_12800_of_125000_ms": best(lambda: pool(125_000), places(gang(12_800, preferred="zone")), rounds),
-        "no_of_125000_ms": best(
-            lambda: pool(125_000), refuses(gang(1601, required="zone", preferred="supernode")), rounds
-        ),
+        "hope_10000_of_3840_ms": best(lambda: pool(3840, used=8), hopes(large, running), rounds),
+        "line_10000_of_3840_ms": best(lambda: pool(3840, used=8), lines_up(waiting, running), rounds),
+        "preempt_128_of_3840_ms": best(lambda: pool(3840, used=8), preempts(few, running), rounds),
+        "preempt_1280_of_3840_ms": best(lambda: pool(3840, used=8), preempts(many, running), rounds),
+        "change_3840_ms": best(lambda: asked(pool(3840), none), follows(none), rounds),
+    }
+    whole = pool(125_000)
+
+    def million() -> Inventory:
+        """A pool that nobody has asked: what is remembered belongs to the memo alone."""
+        return dataclasses.replace(whole, memo=Memo())
+
+    return found | {
+        "place_1280_of_125000_ms": best(million, places(one), rounds),
+        "place_12800_of_125000_ms": best(million, places(gang(12_800, preferred="zone")), rounds),
+        "no_of_125000_ms": best(million, refuses(none), rounds),
+        "change_125000_ms": best(lambda: asked(million(), none), follows(none), rounds),
     }
 
 

@@ -47,11 +47,6 @@ class Attempt:
         """What each domain holds of a group under these demands, inside a scope."""
         return pyramid.capacities(self.ground, *self._base(group, wants, scope))
 
-    def pyramid(self, group: int, wants: Demand, scope: Mask | None = None) -> pyramid.Pyramid:
-        """The same with what chooses between domains."""
-        slots, grains, key = self._base(group, wants, scope)
-        return pyramid.build(self.ground, slots, grains, self.option.groups[group].cards_per_pod, key)
-
     def _base(
         self, group: int, wants: Demand, scope: Mask | None
     ) -> tuple[NDArray[np.int64], tuple[int, ...], Hashable | None]:
@@ -63,7 +58,10 @@ class Attempt:
 
     def pack(self, group: int, pods: int, wants: Demand, scope: Mask | None = None) -> NDArray[np.intp] | None:
         """Positions for some pods of a group, in path order and taken; None where they do not fit."""
-        built = self.pyramid(group, wants, scope)
+        found = self.capacities(group, wants, scope)
+        if pack.best(found, wants.required)[0] < pods:
+            return None
+        built = pyramid.build(self.ground, found, self.option.groups[group].cards_per_pod)
         ask = pack.Ask(pods, wants.required, wants.preferred)
         if wants.balanced:
             counts = balance.spread(built, ask, wants.grains(len(self.ground.layout.starts)))
@@ -78,7 +76,7 @@ class Attempt:
 
     def placed(self) -> NDArray[np.int64]:
         """The positions that the gang holds so far."""
-        every = np.concatenate(self.ranks)
+        every = np.concatenate(self.ranks) if len(self.ranks) > 1 else self.ranks[0]
         held = every[every >= 0]
         return np.unique(held) if len(held) else held
 

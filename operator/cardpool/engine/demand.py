@@ -32,6 +32,8 @@ class Demand:
 
     def grains(self, levels: int) -> tuple[int, ...]:
         """Per level the multiple of pods that a domain holds: the largest block that may not straddle it."""
+        if not self.blocks:
+            return (1,) * levels
         return tuple(max((pods for pods, at in self.blocks if at >= level), default=1) for level in range(levels))
 
     def levels(self) -> set[int]:

@@ -32,11 +32,15 @@ Exclusion = tuple[str, Mask]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gate:
-    """Who is excluded for what (an earlier cause wins), the open positions, and the excluded ones by cause."""
+    """Who is excluded for what (an earlier cause wins), the open positions, and the excluded ones by cause.
+
+    ``number`` stands for the rule that excludes them, on whatever nodes; 0 where other gangs' places had a say.
+    """
 
     exclusions: tuple[Exclusion, ...]
     open: Mask
     counts: tuple[tuple[str, int], ...]
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +69,7 @@ def fit(ground: Ground, gang: Gang, shape: GroupShape, levels: Sequence[int], *,
     """What bounds one group of a gang; ``levels`` need their label; ``avoid`` honours the gang's exclusions."""
     need = ground.demand(shape)
     excluded = tuple(sorted(gang.excluded.items())) if avoid and gang.excluded else ()
-    bare = ground.rule("bare", lambda: _bare(ground))
-    levels = tuple(level for level in levels if level in bare)
+    levels = tuple(level for level in levels if _is_bare(ground, level))
     rule = shape.tolerations, shape.nodes, levels, gang.repair, excluded
 
     def first() -> list[Exclusion]:
@@ -75,8 +78,8 @@ def fit(ground: Ground, gang: Gang, shape: GroupShape, levels: Sequence[int], *,
     others = _others(ground, gang) if ground.tracked else []
     if others:
         return Fit(need, _gate(ground, [*first(), *others, *_unlabelled(ground, levels)]), None)
-    gate = ground.rule(rule, lambda: _gate(ground, [*first(), *_unlabelled(ground, levels)]))
-    return Fit(need, gate, None if need is None else (need.tobytes(), rule))
+    gate = ground.rule(rule, lambda: _gate(ground, [*first(), *_unlabelled(ground, levels)], ground.number(rule)))
+    return Fit(need, gate, None if need is None else (need.tobytes(), gate.number))
 
 
 def slots(ground: Ground, fitted: Fit) -> Ints:
@@ -98,9 +101,11 @@ def slots(ground: Ground, fitted: Fit) -> Ints:
 def room(ground: Ground, need: Ints, at: Positions | None = None) -> Ints:
     """How many pods of this need the free amounts of each node, or of those at some positions, hold."""
     found: Ints | None = None
-    for column in np.flatnonzero(need).tolist():
+    for column, amount in enumerate(need.tolist()):
+        if not amount:
+            continue
         free = ground.free[:, column] if at is None else ground.free[at, column]
-        holds = free // need[column]
+        holds = free // amount
         found = holds if found is None else np.minimum(found, holds, out=found)
     if found is None:
         return np.zeros(ground.size if at is None else len(at), np.int64)
@@ -146,13 +151,13 @@ def _count(found: dict[str, int], text: str, mask: Mask) -> None:
         found[text] = found.get(text, 0) + number
 
 
-def _gate(ground: Ground, exclusions: list[Exclusion]) -> Gate:
+def _gate(ground: Ground, exclusions: list[Exclusion], number: int = 0) -> Gate:
     open_ = np.ones(ground.size, np.bool_)
     counts: dict[str, int] = {}
     for text, mask in exclusions:
         _count(counts, text, open_ & mask)
         open_ &= ~mask
-    return Gate(tuple(exclusions), open_, tuple(counts.items()))
+    return Gate(tuple(exclusions), open_, tuple(counts.items()), number)
 
 
 def _first(
@@ -185,21 +190,24 @@ def _others(ground: Ground, gang: Gang) -> list[Exclusion]:
     return found
 
 
-def _bare(ground: Ground) -> frozenset[int]:
-    """Levels whose label some node lacks."""
-    return frozenset(level for level in range(len(ground.layout.children)) if _unlabelled(ground, (level,)))
+def _is_bare(ground: Ground, level: int) -> bool:
+    """True where some node lacks the level's label."""
+    return ground.rule(("bare", level), lambda: bool(_nameless(ground, level).any()))
+
+
+def _nameless(ground: Ground, level: int) -> Mask:
+    """Domains of a level that are none: their nodes lack its label and stand together."""
+    ids, rows = ground.inventory.domains[ground.profile], ground.layout.rows
+    nameless: Mask = ids[rows[ground.layout.starts[level][:-1]], level] < 0
+    return nameless
 
 
 def _unlabelled(ground: Ground, levels: Sequence[int]) -> list[Exclusion]:
-    """Positions that lack the label of a demanded level: they stand in domains of their own."""
-    ids, rows = ground.inventory.domains[ground.profile], ground.layout.rows
-    missing = np.zeros(ground.size, np.bool_)
-    for level in levels:
-        starts = ground.layout.starts[level]
-        nameless = ids[rows[starts[:-1]], level] < 0
-        if nameless.any():
-            missing |= np.repeat(nameless, np.diff(starts))
-    return [(Cause.LABELS_MISSING.text, missing)] if missing.any() else []
+    """Positions that lack the label of a demanded level, of which some do."""
+    if not levels:
+        return []
+    spread = [np.repeat(_nameless(ground, level), np.diff(ground.layout.starts[level])) for level in levels]
+    return [(Cause.LABELS_MISSING.text, np.logical_or.reduce(spread))]
 
 
 def _avoided(ground: Ground, excluded: tuple[tuple[str, str], ...]) -> list[Exclusion]:

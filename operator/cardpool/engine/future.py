@@ -17,7 +17,7 @@ from cardpool.domain.inventory import CARDS, PODS
 from cardpool.engine import bundle, demand, fabrics, fit, pack, parts, place
 from cardpool.engine.attempt import Attempt, Mask
 from cardpool.engine.ground import Ground, Snapshot
-from cardpool.engine.parts import Run
+from cardpool.engine.parts import Part, Run
 from cardpool.engine.shelf import Positions
 
 _KEPT: Final = 20_000
@@ -223,16 +223,7 @@ class Prober:
         """True where the gang would have a place inside the scope; nothing is taken."""
         if self.future.tracked:
             self.attempt = Attempt(self.future.ground, self.gang, self.option)
-        attempt, whole = self.attempt, self.whole
-        if isinstance(whole, Run):
-            if attempt.fits[whole.group].need is None:
-                return False
-            built = attempt.capacities(whole.group, whole.demand, scope)
-            return pack.best(built, whole.demand.required)[0] >= whole.pods
-        marks = attempt.marks()
-        found = bundle.settle(attempt, whole, scope)
-        attempt.undo(marks)
-        return found
+        return _fits(self.attempt, self.whole, scope)
 
     def open(self) -> Mask:
         """Positions that some group may use."""
@@ -252,6 +243,24 @@ class Prober:
     def required(self) -> int:
         """The level of which one domain must hold the gang, -1 for none."""
         return self.whole.demand.required if isinstance(self.whole, Run) else self.whole.required
+
+
+def fits(ground: Ground, gang: Gang, option: Option) -> bool:
+    """True where the gang would have a place on the ground as it is; nothing is taken."""
+    attempt = Attempt(ground, gang, option)
+    return _fits(attempt, parts.cut(attempt.tree, gang.topology, option.groups), None)
+
+
+def _fits(attempt: Attempt, whole: Part, scope: Mask | None) -> bool:
+    if isinstance(whole, Run):
+        if attempt.fits[whole.group].need is None:
+            return False
+        built = attempt.capacities(whole.group, whole.demand, scope)
+        return pack.best(built, whole.demand.required)[0] >= whole.pods
+    marks = attempt.marks()
+    found = bundle.settle(attempt, whole, scope)
+    attempt.undo(marks)
+    return found
 
 
 def sound(ground: Ground, gang: Gang, option: Option) -> bool:

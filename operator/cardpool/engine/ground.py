@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
@@ -29,6 +30,8 @@ Taking = tuple[Positions, Ints, Ints, Mask]
 
 EFFORT: Final = 8_000
 _RULES: Final = 64
+_NUMBERED: Final = 4096
+_NUMBERS: Final = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +64,7 @@ class Ground:
         "_busy",
         "_debt",
         "_free",
+        "_numbers",
         "_own",
         "_shelf",
         "_takings",
@@ -101,6 +105,7 @@ class Ground:
         self.tracked = False
         self.effort = Effort()
         self.rules: dict[Hashable, object] = {}
+        self._numbers: dict[Hashable, int] = {}
         self.origin: Ground | None = None
         self._shelf = Shelf(len(rows))
         self._takings: list[Taking] = []
@@ -256,6 +261,9 @@ class Ground:
         What depends on the start of the cycle is made there, where the next cycle finds it.
         """
         shelf, origin = self._shelf, self.origin
+        found = shelf.present(key)
+        if found is not None:
+            return cast("T", found)
         if origin is not None and not shelf.knows(key):
             start = origin.version()
             if start == shelf.version or (renew is not None and shelf.since(start) is not None):
@@ -270,6 +278,14 @@ class Ground:
                 self.rules.clear()
             self.rules[key] = make()
         return cast("T", self.rules[key])
+
+    def number(self, rule: Hashable) -> int:
+        """A number that stands for a rule on this ground, its copies and those of later cycles; never another's."""
+        if rule not in self._numbers:
+            if len(self._numbers) >= _NUMBERED:
+                self._numbers.clear()
+            self._numbers[rule] = next(_NUMBERS)
+        return self._numbers[rule]
 
     def renewed(self, inventory: Inventory, rows: Sequence[int]) -> Ground:
         """The start of the next cycle, in an inventory in which only these rows changed."""
@@ -306,8 +322,9 @@ class Ground:
 
     def _add(self, at: Positions, counts: Ints, need: Ints) -> None:
         """Add so many times the need; column by column, since columns are what lies together."""
-        for column in np.flatnonzero(need).tolist():
-            self._free[:, column][at] += counts * need[column]
+        for column, amount in enumerate(need.tolist()):
+            if amount:
+                self._free[:, column][at] += counts * amount
 
 
 def start(inventory: Inventory, profile: int) -> Ground:

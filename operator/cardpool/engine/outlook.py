@@ -14,7 +14,7 @@ import numpy as np
 from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
 from cardpool.engine import defrag, explain, fabrics, future, place, reserve
 from cardpool.engine.defrag import Mover
-from cardpool.engine.future import Future, Prober, Room
+from cardpool.engine.future import Future, Room
 from cardpool.engine.ground import Ground
 from cardpool.engine.shelf import Positions
 from cardpool.names import Reason
@@ -141,7 +141,7 @@ class Outlook:
         return common.current()
 
     def _fits_now(self, gang: Gang, option: Option) -> bool:
-        return Prober(Future(self.ground, tracked=self.tracked), gang, option).fits()
+        return future.fits(self.ground, gang, option)
 
     def _occupy(self, gang: Gang, placement: Placement) -> None:
         """Let those who come later in the cycle see who sits where."""

@@ -111,7 +111,7 @@ class _Descent:
             owners = _least(owners, pyramids.fewest(tree, self.preferred, level, owners, pods))
         if len(owners) > 1:
             owners = _least(owners, pyramids.broken(tree, level, owners, pods))
-        if len(owners) > 1 and level < tree.last and pods > 1:
+        if len(owners) > 1 and level < tree.last and pods > 1 and self.preferred != level + 1:
             owners = _least(owners, pyramids.fewest(tree, level + 1, level, owners, pods))
         at = owners
         for up in range(level, -1, -1):

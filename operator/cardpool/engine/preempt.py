@@ -200,15 +200,15 @@ class _Search:
     def _reduce(self, order: Sequence[Room], scope: Mask | None) -> list[Room] | None:
         """Let go in this order until the gang fits, then take back whoever is not needed, the dearest first."""
         inside = self.prober.open() if scope is None else self.prober.open() & scope
-        total = int(self.prober.measure()[inside].sum())
+        worth = self.prober.measure() * inside
+        total = int(worth.sum())
         gone: list[Room] = []
         fits, test, step = False, 0, 1
         for room in order:
-            before = int(self.prober.measure(room.at)[inside[room.at]].sum())
             if not self._remove(room):
                 continue
             gone.append(room)
-            total += int(self.prober.measure(room.at)[inside[room.at]].sum()) - before
+            total += self._change(room, worth, inside)
             if total >= self.prober.want and len(gone) >= test and self._quota():
                 fits = self.prober.fits(scope)
                 if fits:
@@ -218,18 +218,25 @@ class _Search:
             fits = total >= self.prober.want and self._quota() and self.prober.fits(scope)
         kept = list(gone)
         for room in sorted(gone, key=self._dear, reverse=True) if fits else ():
-            before = int(self.prober.measure(room.at)[inside[room.at]].sum())
             self.future.free(room, -1)
             self.ledger.hold(room.gang.team, room.shares)
-            now = total - before + int(self.prober.measure(room.at)[inside[room.at]].sum())
+            now = total + self._change(room, worth, inside)
             if now >= self.prober.want and self._quota() and self.prober.fits(scope):
                 total = now
                 kept.remove(room)
             else:
                 self.future.free(room)
                 self.ledger.hold(room.gang.team, room.shares, -1)
+                self._change(room, worth, inside)
         self._bring_back(kept)
         return kept if fits else None
+
+    def _change(self, room: Room, worth: NDArray[np.int64], inside: Mask) -> int:
+        """By how much the measure of a gang's positions has changed since it was last looked at; ``worth`` follows."""
+        now = self.prober.measure(room.at) * inside[room.at]
+        change = int(now.sum() - worth[room.at].sum())
+        worth[room.at] = now
+        return change
 
 
 def words(gang: Gang, victim: Running, now: float) -> str:

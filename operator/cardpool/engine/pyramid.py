@@ -50,18 +50,17 @@ class Pyramid:
         return len(self.caps) - 1
 
 
-def build(ground: Ground, slots: Ints, grains: tuple[int, ...], per_pod: int, key: Hashable | None = None) -> Pyramid:
-    """The pyramid over these slots; ``grains[l]`` is the multiple of pods for domains of level l.
-
-    Equal keys (not None) mean equal slots as long as the ground does not change.
-    """
-    found = capacities(ground, slots, grains, key)
+def build(ground: Ground, found: Capacities, per_pod: int) -> Pyramid:
+    """The pyramid of these capacities of the ground as it is now, for pods of so many cards."""
     cards, empty = ground.value("cover", _cover)
     return Pyramid(ground.layout, found.caps, found.whole, cards, empty, per_pod, found.total)
 
 
 def capacities(ground: Ground, slots: Ints, grains: tuple[int, ...], key: Hashable | None = None) -> Capacities:
-    """The capacities alone: enough to know whether something fits."""
+    """The capacities of these slots, which tell whether something fits; ``grains[l]`` pods go together at level l.
+
+    Equal keys (not None) mean equal slots as long as the ground does not change.
+    """
     if key is None:
         return _capacities(ground, slots, grains)
     return ground.value(("capacities", key, grains), lambda now: _capacities(now, slots, grains))
@@ -126,7 +125,7 @@ def broken(pyramid: Pyramid, level: int, owners: NDArray[np.intp], pods: int) ->
     at = owners
     for above in range(level - 1, -1, -1):
         at = pyramid.layout.parents[above + 1][at]
-        costs = costs + _breaks(pyramid, above, pods)[at]
+        costs = costs + _breaks(pyramid, above, pods, at)
     return costs
 
 
@@ -139,7 +138,7 @@ def _below(pyramid: Pyramid, level: int, owners: NDArray[np.intp], pods: int) ->
     costs = np.zeros(0, np.int64)
     for down in range(pyramid.last, level - 1, -1):
         lo, hi = spans[down - level]
-        own = _breaks(pyramid, down, pods)[lo:hi].astype(np.int64)
+        own = _breaks(pyramid, down, pods, slice(lo, hi)).astype(np.int64)
         if down < pyramid.last:
             below = spans[down - level + 1][0]
             own += np.minimum.reduceat(costs, pyramid.layout.children[down][lo:hi] - below)
@@ -148,5 +147,5 @@ def _below(pyramid: Pyramid, level: int, owners: NDArray[np.intp], pods: int) ->
     return costs
 
 
-def _breaks(pyramid: Pyramid, level: int, pods: int) -> NDArray[np.bool_]:
-    return pyramid.empty[level] & (pyramid.cards[level] > pods * pyramid.per_pod)
+def _breaks(pyramid: Pyramid, level: int, pods: int, at: slice | NDArray[np.intp]) -> NDArray[np.bool_]:
+    return pyramid.empty[level][at] & (pyramid.cards[level][at] > pods * pyramid.per_pod)

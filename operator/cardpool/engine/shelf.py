@@ -86,6 +86,11 @@ class Shelf:
         """Keep a value of an earlier version of these arrays."""
         self._kept.setdefault(key, (value, version))
 
+    def present(self, key: Hashable) -> object | None:
+        """The value where it belongs to this moment."""
+        found = self._kept.get(key)
+        return found[0] if found is not None and found[1] == self._dropped + len(self._log) else None
+
     def knows(self, key: Hashable) -> bool:
         """True where some value is kept, however old."""
         return key in self._kept

@@ -13,7 +13,7 @@ from cardpool.api import common
 from cardpool.api.cardpool import CardPoolSpec, Faults, MovedGang, TeamUsage
 from cardpool.domain.world import NodeRecord, PoolRecord, PriorityClassRecord, World
 from cardpool.faults import cards
-from cardpool.lifecycle import learning, slots, tally, teams, times
+from cardpool.lifecycle import learning, slots, tally, teams
 from cardpool.lifecycle.actions import ApplyNodeLabels, Event, Step
 from cardpool.lifecycle.conditions import Board
 from cardpool.lifecycle.membership import Member, Membership
@@ -166,7 +166,7 @@ def step(pool: PoolRecord, found: Findings, now: float) -> Step | None:
         update["usage"] = found.usage
     if found.runs:
         update["runtimes"] = learning.learned(pool.status.runtimes, found.runs)
-        update["learned_until"] = times.at(found.runs[-1].ended)
+        update["learned_until"] = found.runs[-1].ended
     update["moves"] = found.moves
     board = Board(pool.status.conditions, pool.generation, now)
     _conditions(board, pool, found)

@@ -218,7 +218,7 @@ class _Cycle:
                 self.court.decided(one)
             self.wake = times.earliest(self.wake, answer.wake)
         self.court.remember(self.drafts.values())
-        self.wake = times.earliest(self.wake, self.court.learn(self.drafts.values()))
+        self.court.learn(self.drafts.values())
 
     def _decision(self) -> Decision:
         reporting.retain(self.drafts.values(), self.views)

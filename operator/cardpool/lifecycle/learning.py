@@ -6,8 +6,8 @@ maximum: a longer run counts at once, a shorter one pulls it down by a quarter o
 third run on, a tenth added.
 
 No run is learned twice: the pool's status has the moment up to which every success is in, which is written together
-with what was learned, and only whole seconds that are over count, so that none of them is cut in two. A crash before
-that writing loses at most the runs whose jobs were cleaned away meanwhile.
+with what was learned. A run counts once its job's end is written, and not before those that ended earlier. A crash
+before the pool's writing loses at most the runs whose jobs were cleaned away meanwhile.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
@@ -38,12 +39,12 @@ _GENERATED: Final = re.compile(r"[bcdfghjklmnpqrstvwxz2456789]{5}|(?=[a-z]*\d)[b
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A job's whole run: seconds that its attempts ran, and the second in which it succeeded."""
+    """A job's whole run: seconds that its attempts ran, and when it succeeded."""
 
     uid: str
     key: str
     seconds: int
-    ended: int
+    ended: datetime
 
 
 @dataclass(slots=True)
@@ -52,29 +53,30 @@ class Learner:
 
     waiting: dict[str, dict[str, Run]] = field(default_factory=dict)
 
-    def watch(self, drafts: Iterable[Draft], until: Mapping[str, float]) -> None:
-        """Take in the runs that ended; ``until`` is per pool the moment up to which all are learned."""
+    def watch(self, drafts: Iterable[Draft], until: Mapping[str, datetime | None]) -> None:
+        """Take in the runs that ended; ``until`` is per pool the moment up to which all are learned (None: nothing)."""
         for pool, runs in self.waiting.items():
-            for uid in [uid for uid, run in runs.items() if run.ended <= until.get(pool, math.inf)]:
+            known = until.get(pool)
+            for uid in [uid for uid, run in runs.items() if pool not in until or (known and run.ended <= known)]:
                 del runs[uid]
         for one in drafts:
-            if one.status.completion_time is None or one.spec.pool not in until:
+            ended, pool = one.status.completion_time, one.spec.pool
+            if ended is None or pool not in until:
                 continue
-            if times.epoch(one.status.completion_time) < int(until[one.spec.pool]) + 1:
-                continue
-            run = run_of(one)
+            known = until[pool]
+            run = run_of(one) if known is None or ended > known else None
             if run is not None:
-                self.waiting.setdefault(one.spec.pool, {})[run.uid] = run
+                self.waiting.setdefault(pool, {})[run.uid] = run
 
-    def due(self, pool: str, now: float) -> list[Run]:
-        """The pool's runs of seconds that are over, in the order in which they ended."""
-        runs = self.waiting.get(pool, {}).values()
-        return sorted((run for run in runs if run.ended < int(now)), key=lambda run: (run.ended, run.uid))
-
-    def wake(self) -> float | None:
-        """When the next second is over in which something ended; None where nothing waits."""
-        ends = [run.ended + 1.0 for runs in self.waiting.values() for run in runs.values()]
-        return min(ends, default=None)
+    def due(self, pool: str, jobs: Iterable[JobRecord], busy: frozenset[str]) -> list[Run]:
+        """The pool's runs whose jobs' ends are written, in order, as far as no earlier one is still being written."""
+        runs = self.waiting.get(pool)
+        if not runs:
+            return []
+        writing = {job.uid for job in jobs if job.uid in runs and job.status.completion_time is None} | busy
+        first = min((run.ended for run in runs.values() if run.uid in writing), default=None)
+        ready = (run for run in runs.values() if run.uid not in writing and (first is None or run.ended < first))
+        return sorted(ready, key=lambda run: (run.ended, run.uid))
 
 
 @lru_cache(maxsize=65_536)
@@ -98,13 +100,13 @@ def run_of(draft: Draft) -> Run | None:
     status, place = draft.status, draft.placement
     begun = draft.marks.running or draft.marks.placed
     known = status.execution_attempt == status.attempt and len(status.history) < HISTORY_FULL
-    if not (draft.board.holds(Condition.SUCCEEDED) and known) or place is None or begun is None:
+    ended = status.completion_time
+    if not (draft.board.holds(Condition.SUCCEEDED) and known) or place is None or begun is None or ended is None:
         return None
-    ended = times.epoch(status.completion_time)
     spans = [(times.epoch(item.start_time), times.epoch(item.end_time)) for item in status.history if item.start_time]
-    spans.append((times.epoch(begun), ended))
+    spans.append((times.epoch(begun), times.epoch(ended)))
     seconds = math.ceil(sum(max(0.0, end - start) for start, end in spans))
-    return Run(draft.job.uid, key_of(draft.job, draft.profile, _cards(draft)), seconds, int(ended))
+    return Run(draft.job.uid, key_of(draft.job, draft.profile, _cards(draft)), seconds, ended)
 
 
 def _cards(draft: Draft) -> int:
@@ -123,7 +125,7 @@ def learned(entries: Iterable[LearnedRuntime], runs: Iterable[Run]) -> tuple[Lea
         if old is not None:
             count = min(old.count + 1, 1_000_000)
             seconds = max(seconds, old.seconds - int((old.seconds - seconds) * PULL))
-        known[run.key] = LearnedRuntime(key=run.key, seconds=seconds, count=count, time=times.at(run.ended))
+        known[run.key] = LearnedRuntime(key=run.key, seconds=seconds, count=count, time=run.ended)
     newest = sorted(known.values(), key=lambda item: (-times.epoch(item.time), item.key))[:ENTRIES_MOST]
     return tuple(sorted(newest, key=lambda item: item.key))
 

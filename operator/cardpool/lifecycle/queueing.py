@@ -21,7 +21,6 @@ from cardpool.lifecycle import (
     restart,
     sizes,
     teams,
-    times,
     trainingjob,
     waiting,
 )
@@ -118,11 +117,14 @@ class Court:
             else:
                 self.record.waiting.pop(one.job.uid, None)
 
-    def learn(self, drafts: Iterable[Draft]) -> float | None:
-        """Take in the run times of jobs that succeeded; gives when more of them are to be written."""
-        until = {name: times.epoch(pool.status.learned_until) for name, pool in self.world.pools.items()}
+    def learn(self, drafts: Iterable[Draft]) -> None:
+        """Take in the run times of jobs that succeeded."""
+        until = {name: pool.status.learned_until for name, pool in self.world.pools.items()}
         self.record.learner.watch(drafts, until)
-        return self.record.learner.wake()
+
+    def runs(self, pool: str) -> list[learning.Run]:
+        """Those that are to be learned now."""
+        return self.record.learner.due(pool, self.world.jobs.values(), self.world.busy)
 
     def forget(self) -> None:
         """Drop what belongs to jobs that are gone."""

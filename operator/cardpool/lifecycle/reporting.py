@@ -107,7 +107,7 @@ def pool_steps(account: Account, labels: cardpool.LabelMemory) -> tuple[list[Ste
                 labels.lacking.get(pool.name, []),
             ),
             usage=court.usage.get(pool.name, pool.status.usage),
-            runs=court.record.learner.due(pool.name, world.now),
+            runs=court.runs(pool.name),
             moves=court.moved.get(pool.name, pool.status.moves),
             active=bool(court.running.get(pool.name)) or _starts(account, pool.name),
         )

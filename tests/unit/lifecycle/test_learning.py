@@ -33,7 +33,7 @@ def test_what_only_numbers_a_run_is_left_out(name: str, stem: str) -> None:
 
 def entries(*seconds: int, key: str = "a/x/k100/8") -> tuple[LearnedRuntime, ...]:
     """What is known after runs of so many seconds."""
-    return learning.learned((), [Run(f"u{at}", key, value, at) for at, value in enumerate(seconds)])
+    return learning.learned((), [Run(f"u{at}", key, value, times.at(at)) for at, value in enumerate(seconds)])
 
 
 def test_a_decayed_maximum_from_the_third_run_on() -> None:
@@ -45,7 +45,7 @@ def test_a_decayed_maximum_from_the_third_run_on() -> None:
 
 def test_the_kind_that_came_longest_ago_goes() -> None:
     """Two hundred are kept."""
-    runs = [Run(f"u{at}", f"a/{at:03d}/k100/8", 1, at) for at in range(201)]
+    runs = [Run(f"u{at}", f"a/{at:03d}/k100/8", 1, times.at(at)) for at in range(201)]
     found = learning.learned((), runs)
     assert (len(found), found[0].key) == (200, "a/001/k100/8")
 
@@ -139,20 +139,43 @@ def test_a_crash_between_the_two_writings_learns_once() -> None:
     assert known(cluster) == [("default/llm/k100/8", 102, 1)]
 
 
-def test_runs_of_one_second_are_learned_together() -> None:
-    """Two of a kind end in the same second but not in the same cycle: both count, once."""
-    cluster = SimCluster(nodes=2, now=1_000_000.0)
-    keys = [cluster.submit(f"llm-{at}", job_spec(1)) for at in range(2)]
-    cluster.settle(0.0)
-    for key in keys:
-        cluster.now += 0.3
-        finish(cluster, key)
-        cluster.settle(0.0)
-    assert known(cluster) == []
-    assert cluster.decide().wake == 1_000_001.0
-    cluster.now = 1_000_001.0
-    cluster.settle(0.0)
-    assert known(cluster) == [("default/llm/k100/8", 1, 2)]
+def test_a_run_waits_for_those_whose_end_is_still_being_written() -> None:
+    """The first job's end is not written yet: the second, which ended later, is not learned before it; then both are."""
+    cluster = SimCluster(nodes=2)
+    first, second = (cluster.submit(f"llm-{at}", job_spec(1)) for at in range(2))
+    cluster.settle()
+    finish(cluster, first)
+    cluster.now += 1.0
+    cluster.decide()
+    uid = cluster.jobs[first].uid
+    finish(cluster, second)
+    for _ in range(3):
+        cluster.now += 1.0
+        busy = replace(cluster.world(), busy=frozenset({uid}))
+        cluster.write(cycle.decide(busy, cluster.registry, cycle.CycleSettings("operator:1"), cluster.memory))
+    assert (cluster.jobs[second].status.phase, known(cluster)) == ("Succeeded", [])
+
+    cluster.settle(1.0)
+    ((kind, _, count),) = known(cluster)
+    assert (kind, count) == ("default/llm/k100/8", 2)
+    cluster.memory = cycle.Memory()
+    cluster.settle(1.0)
+    assert known(cluster)[0][2] == 2
+
+
+def test_an_end_that_was_not_written_is_learned_when_it_is() -> None:
+    """The write of the job's end fails, the pool's succeeds: the run counts once, as it is decided in the end."""
+    cluster = SimCluster(nodes=1)
+    key = cluster.submit("llm-1", job_spec(1))
+    cluster.settle()
+    finish(cluster, key)
+    for _ in range(2):
+        cluster.now += 1.0
+        decision = cluster.decide()
+        cluster.write(replace(decision, steps=tuple(step for step in decision.steps if step.kind is Kind.POOL)))
+    assert (cluster.jobs[key].status.phase, known(cluster)) == ("Running", [])
+    cluster.settle(1.0)
+    assert [count for _, _, count in known(cluster)] == [1]
 
 
 def test_a_run_with_a_suspension_is_not_learned() -> None:
@@ -202,5 +225,4 @@ def test_until_when_is_in_status() -> None:
     cluster = SimCluster(nodes=1)
     key = run(cluster, "llm-1", 10.0)
     cluster.step(1.0)
-    ended = times.epoch(cluster.jobs[key].status.completion_time)
-    assert times.epoch(cluster.pool.status.learned_until) == int(ended)
+    assert cluster.pool.status.learned_until == cluster.jobs[key].status.completion_time

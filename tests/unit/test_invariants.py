@@ -192,6 +192,13 @@ def mixed_profiles() -> History:
     return story.history()
 
 
+def mixed_group() -> History:
+    story = opening(spec={"mixing": "PerGroup"})
+    story.see("Pod", pod(0, "n1"))
+    story.see("Pod", pod(1, "n2", profile="ascend"))
+    return story.history()
+
+
 def block_straddles() -> History:
     story = opening(spec={"topology": {"blocks": [{"pods": 2, "level": "supernode"}]}})
     story.see("Node", node("n2", labels={"pool": "main", "sn": "b"}), "MODIFIED")
@@ -274,6 +281,7 @@ BROKEN: dict[str, tuple[int, Callable[[], History]]] = {
     "4 a terminal state goes": (4, rose_from_the_dead),
     "5 two restarts for no fault": (5, two_restarts_for_one_fault),
     "6 profiles are mixed": (6, mixed_profiles),
+    "6 profiles are mixed in one group": (6, mixed_group),
     "6 a block straddles supernodes": (6, block_straddles),
     "6 the gang straddles its required domain": (6, required_straddles),
     "8 a pod outlives its job": (8, pod_outlives_its_job),

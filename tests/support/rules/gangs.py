@@ -49,21 +49,31 @@ def one_live_pod_per_rank(history: History, expected: Expectation) -> Iterator[V
 
 
 def where_the_job_allows(history: History, expected: Expectation) -> Iterator[Violation]:
-    """6: one profile where nothing may mix; a required domain and every block hold together."""
+    """6: one profile for what may not mix (the gang, or each group); a required domain and every block hold together."""
     jobs = _jobs(history)
     pools = history.last("CardPool")
     nodes = history.last("Node")
     for (uid, attempt, _), pods in _attempts(history).items():
         spec = jobs.get(uid, {}).get("spec") or {}
         label = f"attempt {attempt} of job {_name(jobs, uid)}"
-        profiles = {pod.labels.get("cardpool.dev/profile", "") for pod in pods if pod.cards}
-        if spec.get("mixing", "None") == "None" and len(profiles) > 1:
-            yield Violation(6, label, pods[0].created, f"profiles {sorted(profiles)} in one gang")
+        for whole, profiles in _unmixed(str(spec.get("mixing", "None")), pods).items():
+            if len(profiles) > 1:
+                yield Violation(6, label, pods[0].created, f"profiles {sorted(profiles)} in one {whole}")
         pool = (pools.get(str(spec.get("pool")), {}) or {}).get("spec") or {}
         for name, level, part in _bundles(spec.get("topology") or {}, pods):
             domains = {_domain(pool, pod, nodes.get(pod.node, {}), level) for pod in part}
             if len(domains) > 1:
                 yield Violation(6, label, part[0].created, f"{name} straddles {len(domains)} domains of {level}")
+
+
+def _unmixed(mixing: str, pods: Sequence[PodLife]) -> dict[str, set[str]]:
+    """The profiles of everything that must have one: the gang, each of its groups, or nothing."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for pod in pods if mixing != "Any" else ():
+        if pod.cards:
+            whole = "gang" if mixing == "None" else f"group {pod.labels.get('cardpool.dev/group')}"
+            found[whole].add(pod.labels.get("cardpool.dev/profile", ""))
+    return found
 
 
 def _bundles(topology: Mapping[str, object], pods: Sequence[PodLife]) -> Iterator[tuple[str, str, list[PodLife]]]:

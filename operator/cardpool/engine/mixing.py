@@ -14,7 +14,8 @@ from typing import Final
 
 from cardpool.domain.gangs import Gang, Mix, Placement, Refusal
 from cardpool.domain.inventory import Inventory
-from cardpool.engine import explain, outlook, spread, trial, ways
+from cardpool.engine import explain, heads, outlook, spread, trial, ways
+from cardpool.engine.heads import Head
 from cardpool.engine.lands import Lands
 from cardpool.engine.outlook import Outlook
 from cardpool.engine.quota import Ledger
@@ -81,6 +82,20 @@ class Mixer:
                 return None
             plans.append((profile, how, part, option))
         return one.take(way, plans)
+
+    def opening(self, gang: Gang, mix: Mix, *, patient: bool) -> Head | None:
+        """When and where the gang could start mixed; None where it never could, or others are first there."""
+        return heads.earliest(Trial(self.lands, self.ledger, self.stopped, gang, mix), _allowed, patient=patient)
+
+    def limits(self, gang: Gang, mix: Mix) -> frozenset[str]:
+        """The profiles (or ``*``) whose quota the gang's first ways wait for, and could have as much of at all."""
+        alone, found = [option.profile for option in gang.options], set[str]()
+        for way in itertools.islice(ways.in_order(mix, alone), _DOMAINS):
+            shares = ways.shares(way)
+            limit = self.ledger.over(gang.team, shares)
+            if limit is not None and self.ledger.none().over(gang.team, shares) is None:
+                found.add(limit.profile)
+        return frozenset(found)
 
 
 def _allowed(one: Trial, way: Way) -> bool:

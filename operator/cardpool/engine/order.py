@@ -8,6 +8,7 @@ would borrow: otherwise a gang that was taken down would take its room again bef
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
@@ -17,10 +18,11 @@ import numpy as np
 from cardpool.domain.gangs import Gang, GroupShape
 from cardpool.domain.inventory import CARDS, Inventory
 from cardpool.domain.teams import Reclaim
-from cardpool.engine import elastic, quota
+from cardpool.engine import elastic, quota, ways
 from cardpool.engine.quota import Ledger
 
 Rank = tuple[bool, int, float, float, str]
+_MIXES = 4
 
 
 class Queue:
@@ -62,6 +64,7 @@ class Queue:
                 ledger.inside(gang.team, option.profile, quota.cards_of(option))
                 for option in elastic.least(gang).options
             )
+            borrows = borrows and not _mixes_inside(ledger, gang)
         return borrows, -gang.priority, quota.share(ledger, gang.team, self._capacity()), gang.created, gang.key
 
 
@@ -82,6 +85,13 @@ def likeness(gang: Gang) -> Hashable:
     options = tuple((option.profile, tuple(_shape(shape) for shape in option.groups)) for option in gang.options)
     past = _items(gang.previous), _items(gang.excluded), gang.repair
     return options, _mixed(gang), gang.topology, past
+
+
+def _mixes_inside(ledger: Ledger, gang: Gang) -> bool:
+    """True where one of the gang's first mixes stays inside its team's nominal quota."""
+    alone = [option.profile for option in gang.options]
+    some = itertools.islice(ways.in_order(gang.mix, alone), _MIXES) if gang.mix is not None else ()
+    return any(ledger.within(gang.team, ways.shares(way)) for way in some)
 
 
 def _mixed(gang: Gang) -> Hashable:

@@ -220,9 +220,19 @@ class Outlook:
         answer = opening.future.place(gang, option)
         if not isinstance(answer, Placement):
             return None
-        self.kept, self.head, self.start = opening.future, gang, opening.start
-        self.waits = frozenset(room.gang.uid for room in opening.gone)
+        self.hold(gang, opening, opening.start)
         return answer
+
+    def hold(self, gang: Gang, opening: reserve.Opening, start: float | None) -> None:
+        """From now on an opening in which the gang has its place is kept for it until it starts."""
+        self.kept, self.head, self.start = opening.future, gang, start
+        self.waits = frozenset(room.gang.uid for room in opening.gone)
+
+    def emptied(self) -> Future:
+        """The room once every running gang is gone."""
+        found = self.late().copy()
+        found.settle([room for room in self.rooms() if not room.gang.leaving and room.gang.uid not in self.gone])
+        return found
 
 
 class Common:

@@ -39,8 +39,10 @@ from cardpool.engine import (
     preempt,
     quota,
     shrink,
+    ways,
 )
 from cardpool.engine.future import Room
+from cardpool.engine.heads import Head
 from cardpool.engine.outlook import BLOCKING, Outlook
 from cardpool.engine.reserve import Opening
 from cardpool.names import Reason
@@ -91,6 +93,7 @@ class _Cycle:
         self.refused: dict[Hashable, Refusal] = {}
         self.hopeless: set[Hashable] = set()
         self.impossible: set[Hashable] = set()
+        self.unmixable: set[Hashable] = set()
         self.searches = 0
         self.sizes: dict[str, int] = {}
         self.lowest: dict[str, int] = {}
@@ -406,6 +409,8 @@ class _Cycle:
             limit = self.ledger.beyond(gang.team, option.profile, cards)
             if limit is not None and self.ledger.never(gang.team, option.profile, cards) is None:
                 profiles.add(limit.profile)
+        if not gang.options and gang.mix is not None:
+            profiles |= self.mixer.limits(gang, gang.mix)
         if profiles:
             self.blocked[gang.team] = gang, frozenset(profiles)
             self.refused.clear()
@@ -415,7 +420,12 @@ class _Cycle:
         found = self._openings(gang, patient=patient)
         sure = [one for one in found if one[2].sure]
         if not sure:
-            for _, view, _ in found:
+            mixed = self._mixed_head(gang, patient=patient)
+            if mixed is not None and mixed.sure:
+                return self._keep_mixed(gang, refusal, mixed)
+            waits = [view for _, view, _ in found]
+            waits += [self._outlook(part.profile) for part in mixed.parts] if mixed is not None else []
+            for view in waits:
                 view.head = gang
                 self._again((gang.queued or gang.created) + self.rules.patience)
             return refusal
@@ -445,6 +455,25 @@ class _Cycle:
         if not found:
             self.impossible.add(key)
         return found
+
+    def _mixed_head(self, gang: Gang, *, patient: bool) -> Head | None:
+        """When the gang could start on several profiles together that have no head yet."""
+        if gang.mix is None or len(self.unmixable) >= _SEARCHES:
+            return None
+        key = gang.team, order.likeness(gang)
+        found = self.mixer.opening(gang, gang.mix, patient=patient) if key not in self.unmixable else None
+        if found is None:
+            self.unmixable.add(key)
+        return found
+
+    def _keep_mixed(self, gang: Gang, refusal: Refusal, head: Head) -> Refusal:
+        nodes = head.keep(self.mixer.lands, gang)
+        if nodes is None:
+            return refusal
+        self.ledger.hold(gang.team, ways.shares(head.way))
+        self.reservations.append(Reservation(gang.key, nodes, head.start))
+        self.refused.clear()
+        return explain.reserved(refusal, len(nodes), head.start, head.waits_for, head.learned)
 
     def _again(self, moment: float | None) -> None:
         if moment is not None and moment > self.now:

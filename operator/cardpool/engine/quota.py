@@ -27,6 +27,10 @@ class Ledger:
         self.kept: dict[tuple[str, str], int] = {}
         self._spare: dict[tuple[str, bool], int] = {}
 
+    def none(self) -> Ledger:
+        """The same rules while nobody holds anything."""
+        return Ledger(self.rules)
+
     def copy(self) -> Ledger:
         """The same, to try something on."""
         return Ledger(self.rules, self.held)

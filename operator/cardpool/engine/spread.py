@@ -46,7 +46,7 @@ class Pods:
             for scope in self._scopes(profiles):
                 for order in (profiles, profiles[::-1]):
                     way, whole = self._over(order, scope)
-                    if whole and self._sound(way):
+                    if whole and sound(one, way):
                         return one.settle(way, scope)
         return None
 
@@ -87,11 +87,12 @@ class Pods:
             self.most = way
         return way, whole
 
-    def _sound(self, way: Way) -> bool:
-        """Whether a gang that was cut to pieces still keeps its blocks, and is on more than one profile."""
-        subs = ways.by_profile(way)
-        meant = all(self.trial.fault(name, pieces) is None for name, pieces in subs.items())
-        return len(subs) > 1 and meant and ways.even(way, self.trial.gang.topology)
+
+def sound(trial: Trial, way: Way) -> bool:
+    """Whether a gang that was cut to pieces still keeps its blocks, and is on more than one profile."""
+    subs = ways.by_profile(way)
+    meant = all(trial.fault(name, pieces) is None for name, pieces in subs.items())
+    return len(subs) > 1 and meant and ways.even(way, trial.gang.topology)
 
 
 def over(mix: Mix, profiles: Sequence[str], topology: TopologyRequest, may: May) -> tuple[Way, bool]:

@@ -111,9 +111,8 @@ def run_of(draft: Draft) -> Run | None:
 
 def _cards(draft: Draft) -> int:
     """Cards of the present placement."""
-    each = {group.name: ranks.cards_per_pod(group, draft.profile) for group in draft.spec.groups}
     place = draft.placement
-    return sum(each[item.group] * len(item.nodes) for item in place.segments) if place is not None else 0
+    return sum(seat.cards for seat in ranks.placed(draft.spec, place.segments)) if place is not None else 0
 
 
 def learned(entries: Iterable[LearnedRuntime], runs: Iterable[Run]) -> tuple[LearnedRuntime, ...]:

@@ -33,7 +33,7 @@ def notes(spec: TrainingJobSpec, trees: Mapping[str, Tree]) -> list[str]:
     """What people should know of a gang that may be mixed of the profiles of these trees."""
     if spec.mixing is Mixing.NONE or len(trees) < 2:
         return []
-    found = ["while it is mixed the gang neither preempts nor has a reservation"]
+    found = ["while it waits to be mixed the gang preempts nobody"]
     for group in spec.groups if spec.mixing is Mixing.ANY else ():
         sizes = {name: ranks.replicas(group, name) for name in trees if runs_on(spec, group, name)}
         if len(set(sizes.values())) > 1:

@@ -177,7 +177,7 @@ def test_the_resolver_follows_the_variant_of_rank_0() -> None:
 
 
 def test_what_a_mixed_gang_does_without_is_said() -> None:
-    """No preemption, no reservation, and levels that are not the same on both makers."""
+    """No preemption, and levels that are not the same on both makers."""
     levels = [{"name": "supernode", "label": "own"}]
     topology = {
         "levels": [{"name": "supernode", "label": "sn"}],
@@ -191,7 +191,7 @@ def test_what_a_mixed_gang_does_without_is_said() -> None:
     cluster.settle()
 
     said = next(item.message for item in cluster.jobs[key].status.conditions if item.type == "Accepted")
-    assert "while it is mixed the gang neither preempts nor has a reservation" in said
+    assert "while it waits to be mixed the gang preempts nobody" in said
     assert "profiles whose level supernode is not the same are not mixed with each other" in said
     waits = next(item.message for item in cluster.jobs[key].status.conditions if item.type == "PodsScheduled")
     assert "level 'supernode' is not one that k100 and npu share" in waits

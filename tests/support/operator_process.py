@@ -42,6 +42,7 @@ class Operator:
             "CARDPOOL_HTTP_PORT": "0",
             "CARDPOOL_PORT_FILE": str(self._port_file),
             "CARDPOOL_IDENTITY": name,
+            "PYTHONFAULTHANDLER": "1",
             **env,
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -152,6 +153,6 @@ class Operator:
         try:
             await asyncio.to_thread(self._process.wait, 20)
         except subprocess.TimeoutExpired as error:
-            self._process.kill()
-            self._process.wait()
+            os.kill(self._process.pid, signal.SIGABRT)  # its log then says where every thread stands
+            await asyncio.to_thread(self._process.wait, 20)
             raise AssertionError(f"{self.name} did not end within 20 s:\n{self.tail()}") from error

@@ -72,6 +72,7 @@ class Committer:
     def take(self, decision: actions.Decision) -> int:
         """Start what the decision wants; returns how many writes were started. Never blocks."""
         self._prune()
+        self._pacing.looked(self._clock())
         begun = 0
         for step in decision.steps:
             begun += self._begin(step.uid, functools.partial(self._perform, step)) if self._due(step) else 0

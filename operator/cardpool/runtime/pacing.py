@@ -58,11 +58,14 @@ class Pacing:
         return True
 
     def next_due(self, now: float) -> float | None:
-        """Seconds until the first delay is over, or None."""
-        for key in [key for key, due in self._asked.items() if due <= now]:
-            del self._asked[key]
+        """Seconds until the first delay is over, or None; 0 for one that is over and has not been looked at since."""
         times = [*self._until.values(), *self._asked.values()]
         return max(0.0, min(times) - now) if times else None
+
+    def looked(self, now: float) -> None:
+        """A cycle decides anew: what it still wants of the keys whose time has come it asks for again."""
+        for key in [key for key, due in self._asked.items() if due <= now]:
+            del self._asked[key]
 
     def forget(self, gone: frozenset[str]) -> None:
         """Drop what is kept for objects that exist no more."""

@@ -47,6 +47,17 @@ def test_delays_double_to_a_cap_and_soft_ones_are_short() -> None:
     assert [hard.failed("b", 0.0) for _ in range(20)][-1] == 30.0
 
 
+def test_a_delayed_status_is_due_until_a_cycle_has_looked() -> None:
+    """Asking when something is due forgets nothing: the write would wait for the next change, or for the resync."""
+    pace = pacing.Pacing(quiet=2.0)
+    pace.wrote("a", 0.0)
+
+    assert pace.too_soon("a", 0.5)
+    assert [1.5, 0.0, 0.0] == [pace.next_due(now) for now in (0.5, 2.5, 3.0)]
+    pace.looked(3.0)
+    assert pace.next_due(3.0) is None
+
+
 def test_a_gauge_shows_the_last_decision_alone() -> None:
     """A series that the decision no longer names is gone, and a cycle without gauges keeps the last ones."""
     instruments = metrics.Metrics()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -22,11 +22,15 @@ from cardpool.runtime import metrics
 logger = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
+SOON: Final = 1.5
 
 
 @dataclass(slots=True)
 class Pulse:
-    """What the loop says of itself; times are readings of a monotonic clock, in seconds."""
+    """What the loop says of itself; times are readings of a monotonic clock, in seconds.
+
+    ``due`` is when the last decision wants the next one though nothing changes.
+    """
 
     started: float
     leading: bool = False
@@ -36,6 +40,7 @@ class Pulse:
     failing_since: float | None = None
     cycle_running_since: float | None = None
     leading_since: float | None = None
+    due: float | None = None
     notes: dict[str, str] = field(default_factory=dict)
 
     def took_lead(self, now: float) -> None:
@@ -91,7 +96,8 @@ class Report:
 class Health:
     """Judges the process from its pulse, its watches and its lease; ages in seconds.
 
-    ``pending`` tells whether a change waits for a cycle, a write is under way or one waits for its turn.
+    ``pending`` tells whether a change waits for a cycle, a write is under way or one waits for its turn. What it
+    answers is pending as well while a cycle runs, and where the next one is due within ``SOON`` seconds.
     """
 
     pulse: Pulse
@@ -124,6 +130,11 @@ class Health:
         since = self.pulse.last_cycle or self.pulse.leading_since
         return 0.0 if since is None else now - since
 
+    def _unsettled(self, now: float) -> bool:
+        pulse = self.pulse
+        soon = pulse.due is not None and pulse.due - now <= SOON
+        return pulse.failing_since is not None or pulse.cycle_running_since is not None or soon
+
     def _ages(self, now: float) -> dict[str, Any]:
         last, lease = self.pulse.last_cycle, self.lease()
         return {
@@ -134,7 +145,7 @@ class Health:
             "lastCycleAgeSeconds": None if last is None else _round(now - last),
             "lastError": self.pulse.last_error,
             "cycles": self.pulse.cycles,
-            "pending": self.pulse.failing_since is not None or self.pending(),
+            "pending": self._unsettled(now) or self.pending(),
             "watches": {
                 kind: {
                     "synced": watch.synced,

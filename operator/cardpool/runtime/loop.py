@@ -153,6 +153,7 @@ class Loop:
         with self._metrics.phase("commit"):
             begun = self._sink.take(decision)
         self._wake = decision.wake
+        self._pulse.due = None if self._wake is None else self._clock() + self._wake - self._wall()
         self._metrics.decided(decision.gauges)
         logger.debug("cycle", extra={"begun": begun, "steps": len(decision.steps), "first": len(first)})
 

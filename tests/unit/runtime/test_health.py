@@ -85,6 +85,16 @@ def test_what_is_pending_is_said(waits: bool, failing: bool) -> None:
     assert (report.body["cycles"], report.body["pending"]) == (7, waits or failing)
 
 
+@pytest.mark.parametrize(
+    ("due", "running", "pending"), [(None, None, False), (103.0, None, False), (101.0, None, True), (None, 99.9, True)]
+)
+def test_a_cycle_that_runs_or_is_due_soon_is_pending(due: float | None, running: float | None, pending: bool) -> None:
+    """What is decided in a moment, by time alone, is not settled yet."""
+    pulse = replace(leader(last_cycle=99.0), due=due, cycle_running_since=running)
+
+    assert judge(pulse, 100.0).ready().body["pending"] is pending
+
+
 async def test_the_server_answers_with_codes_and_writes_its_port(tmp_path: Path) -> None:
     """200 or 503 with the same body; port 0 takes a free one and tells it."""
     instruments = metrics.Metrics()

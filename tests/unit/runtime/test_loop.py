@@ -105,6 +105,15 @@ async def test_the_first_cycle_waits_for_nothing() -> None:
     assert (WALL, frozenset({"busy"})) == (desk.seen[0].now, desk.seen[0].busy)
 
 
+async def test_the_pulse_knows_when_the_next_decision_is_due() -> None:
+    """A wake is a moment of the wall clock, the pulse counts by the monotonic one."""
+    desk = Desk(lambda _: actions.Decision(wake=WALL + 5.0), clock=lambda: 70.0)
+    async with running(desk):
+        await desk.until(lambda: desk.pulse.due is not None)
+
+    assert desk.pulse.due == 75.0
+
+
 async def test_a_change_wakes_and_a_burst_is_one_cycle() -> None:
     """Changes inside the debounce make one cycle, and asked-for keys come with it."""
     desk = Desk(debounce=0.05)

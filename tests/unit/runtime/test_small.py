@@ -53,7 +53,7 @@ def test_a_delayed_status_is_due_until_a_cycle_has_looked() -> None:
     pace.wrote("a", 0.0)
 
     assert pace.too_soon("a", 0.5)
-    assert [1.5, 0.0, 0.0] == [pace.next_due(now) for now in (0.5, 2.5, 3.0)]
+    assert [pace.next_due(now) for now in (0.5, 2.5, 3.0)] == [1.5, 0.0, 0.0]
     pace.looked(3.0)
     assert pace.next_due(3.0) is None
 

@@ -359,7 +359,7 @@ class _Cycle:
 
     def _victims(self, gang: Gang, option: Option) -> list[Room] | None:
         """Who has to go for the gang in this profile: nobody where enough go already, None where nothing helps."""
-        if option.profile not in self.inventory.profiles:
+        if option.profile not in self.inventory.profiles or self._behind(gang, option.profile) is not None:
             return None
         view = self._outlook(option.profile)
         if view.kept is not None or not future.sound(view.ground, gang, option):

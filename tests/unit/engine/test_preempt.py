@@ -222,6 +222,23 @@ def test_quota_of_the_own_team_is_freed_too() -> None:
     assert (victims(after), len(after.placements)) == ([], 1)
 
 
+def test_nobody_preempts_with_quota_that_is_kept_for_another() -> None:
+    """The team's first waits for quota; its next, which room and quota would hold, neither takes anybody down nor room."""
+    low = holds("t/low", 2, "a", team="t", priority=0)
+    law = Rules({"t": Team("t", limits=(Limit(worlds.PROFILE, 5),))}, within_team=True, patience=0.0)
+    other = holds("t/other", 3, "a", team="t", priority=9)
+    first = gang(group(4), key="t/first", team="t", priority=5)
+    result = planned(
+        full({"a": 16}, low, other),
+        first,
+        gang(group(2), key="t/next", team="t", priority=4),
+        running=(low, other),
+        rules=law,
+    )
+    assert (victims(result), result.preempting, result.reservations) == ([], (), ())
+    assert [refusal.reason for refusal in result.refusals] == [Reason.QUOTA_EXCEEDED, Reason.RESERVED_FOR_OTHER]
+
+
 @st.composite
 def crowds(draw: st.DrawFn) -> tuple[dict[str, Any], tuple[Running, ...], Gang]:
     """Nodes in racks, filled by small gangs of several priorities, and one that wants in."""

@@ -135,6 +135,14 @@ LIST: dict[str, tuple[str, ...]] = {
         "engine.test_preempt::test_eleven_pods_of_which_one_card_is_needed",
         f"{REST}::test_one_of_many_small_victims_is_enough",
     ),
+    "an elastic victim gives one pod of eleven and keeps ten": (
+        "engine.test_shrink::test_eleven_pods_of_which_one_card_is_needed",
+        "planning.test_elastic::test_an_elastic_victim_is_told_its_size",
+    ),
+    "of an elastic victim each role keeps its least": (
+        "engine.test_shrink::test_the_minimum_of_each_role_is_kept",
+        "planning.test_elastic::test_the_least_of_each_role_is_kept",
+    ),
     "a host that lost cards under a gang gives nobody the rest": (
         "engine.test_rest::test_a_host_that_lost_cards_under_a_gang_has_none_to_give",
         "planning.test_running::test_the_host_that_lost_cards_takes_no_other_job",

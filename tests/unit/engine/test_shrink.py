@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cardpool.domain.gangs import Elastic, Gang, GroupShape, PlanResult, Running
 from cardpool.domain.teams import Limit, Reclaim, Rules, Team
@@ -106,3 +110,49 @@ def test_shrinking_respects_guarantees() -> None:
 
     assert told(planned({"a": 4}, wants, inside, rules=law)) == []
     assert told(planned({"a": 6}, wants, beyond, rules=law)) == [("b/old", 4)]
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> tuple[dict[str, int], tuple[Running, ...], Gang]:
+    """A few nodes, filled by elastic gangs and others, and one that wants in."""
+    nodes = {name: draw(st.integers(2, 5)) for name in "abc"[: draw(st.integers(1, 3))]}
+    left = [name for name, cards in nodes.items() for _ in range(cards)]
+    running: list[Running] = []
+    for number in range(draw(st.integers(1, 4))):
+        size = draw(st.integers(1, 6))
+        pods, left = left[:size], left[size:]
+        if not pods:
+            break
+        shape = group(len(pods), min_replicas=draw(st.integers(0, len(pods))))
+        running.append(runs(f"a/r{number}", "".join(pods), shape, started=NOW - draw(st.integers(0, 9))))
+    wants = gang(group(draw(st.integers(1, 6))), key="a/new", priority=1)
+    return nodes, tuple(running), wants
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(crowds())
+def test_who_shrinks_comes_back_as_told(case: tuple[dict[str, int], tuple[Running, ...], Gang]) -> None:
+    """Planned again with the victims gone: the preemptor has its place, and each of them the pods that were said."""
+    nodes, running, wants = case
+    result = planned(nodes, wants, *running)
+    gone = {one.gang: one.size for one in result.evictions}
+    if not gone or None in gone.values():
+        return
+    stay = [one for one in running if one.key not in gone]
+    back = []
+    for one in running:
+        size = gone.get(one.key)
+        if size is not None and one.elastic is not None:
+            asked = one.elastic.gang
+            shape = dataclasses.replace(asked.options[0].groups[0], replicas=size)
+            option = dataclasses.replace(asked.options[0], groups=(shape,))
+            back.append(dataclasses.replace(asked, options=(option,), previous={}))
+            assert shape.min_replicas <= size <= len(one.pods)
+    used = [node for one in stay for node, _, _ in one.pods]
+    changes = {name: {"used_cards": used.count(name), "pods_used": 1} for name in nodes if name in used}
+    again = plan.plan(pool(nodes, (), changes=changes), [wants, *back], now=NOW, running=stay, rules=WITHIN)
+
+    assert {one.gang: len(one.nodes()) for one in again.placements} == {
+        wants.key: wants.size(),
+        **{key: size for key, size in gone.items() if size is not None},
+    }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.unit.planning import manifests
 from tests.unit.planning.manifests import group, job, node, not_ready, pool, running
+from tests.unit.planning.test_queue import PREEMPTS, queue
 
 
 def test_the_largest_size_that_fits_is_listed(tmp_path: Path) -> None:
@@ -52,3 +53,30 @@ def test_growing_is_told_of_a_job_that_is_kept(tmp_path: Path) -> None:
 
     assert (answer["decision"], manifests.seats(answer)) == ("Keep", ["a", "b"])
     assert (answer["reason"], answer["message"]) == ("Growing", "grows from 2 to 3 pods")
+
+
+def shrinks(folder: Path, groups: list[manifests.Json], pods: int, cards: int) -> tuple[manifests.Json, list[str]]:
+    """The answers and victims where a running elastic job on one full node is asked to make room for some cards."""
+    old = job(*groups, name="old", priorityClassName="p1")
+    new = job(group(1, cards), name="new", priorityClassName="p2")
+    seats = ["a"] * pods
+    found = queue(folder, [node("a", pods)], {"old": (old, seats)}, new, queue=PREEMPTS)
+    return manifests.by_name(found), [one["name"] for one in found["evictions"]]
+
+
+def test_an_elastic_victim_is_told_its_size(tmp_path: Path) -> None:
+    """Eleven pods of which one will do, and one card is wanted: one eviction, and ten come back."""
+    answers, victims = shrinks(tmp_path, [group(11, minReplicas=1)], 11, 1)
+
+    assert victims == ["old"]
+    assert (answers["old"]["decision"], answers["old"]["reason"]) == ("Keep", "Preempted")
+    assert "shrinks from 11 to 10 pods" in answers["old"]["message"]
+    assert answers["new"]["decision"] == "Preempt"
+
+
+def test_the_least_of_each_role_is_kept(tmp_path: Path) -> None:
+    """A parameter server and three workers of which two will do: a worker goes."""
+    answers, victims = shrinks(tmp_path, [group(1, name="ps"), group(3, minReplicas=2)], 4, 1)
+
+    assert victims == ["old"]
+    assert "shrinks from 4 to 3 pods" in answers["old"]["message"]

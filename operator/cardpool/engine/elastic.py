@@ -119,6 +119,8 @@ def least(gang: Gang) -> Gang:
 
     Nobody is taken down and nothing is kept for pods that the gang can do without.
     """
+    if not _bends(gang):
+        return gang
     found = tuple(
         one if (known := scale(gang.topology, one)) is None else resized(gang, one, known.lowest)[1]
         for one in gang.options
@@ -126,6 +128,15 @@ def least(gang: Gang) -> Gang:
     if all(one is other for one, other in zip(found, gang.options, strict=True)):
         return gang
     return dataclasses.replace(gang, options=found, previous={})
+
+
+def _bends(gang: Gang) -> bool:
+    """False for a gang of which no group may be smaller: asked of everybody who waits, so it has to be quick."""
+    for option in gang.options:
+        for shape in option.groups:
+            if shape.min_replicas:
+                return True
+    return False
 
 
 def allowed(found: Scale, option: Option, may: Callable[[int], bool]) -> int | None:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cardpool import app, settings
-from cardpool.domain.world import World
 from cardpool.handlers import registry as kopf_registry
 from cardpool.kube import auth
 from cardpool.lifecycle import actions
+from cardpool.runtime import loop
 from e2e.cluster import rest
 
 if TYPE_CHECKING:
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
     from e2e.cluster.context import Context
 
-    Core = Callable[[str, Any], Callable[[World], actions.Decision]]
+    Core = Callable[[str, float, Any], loop.Core]
 
 
-def idle(_: str, __: Any) -> Callable[[World], actions.Decision]:
+def idle(_: str, __: float, ___: Any) -> loop.Core:
     """A core that wants nothing."""
-    return lambda _: actions.Decision()
+    return lambda _: actions.Decision
 
 
-def broken(_: str, __: Any) -> Callable[[World], actions.Decision]:
+def broken(_: str, __: float, ___: Any) -> loop.Core:
     """A core that raises."""
 
-    def decide(_: World) -> actions.Decision:
+    def decide() -> actions.Decision:
         raise RuntimeError("broken core")
 
-    return decide
+    return lambda _: decide
 
 
 async def make(cluster: Context, namespace: str, folder: Path, core: Core, **values: Any) -> app.App:

@@ -305,12 +305,21 @@ async def test_kubectl_shows_the_columns(cluster: Context, kube: Kube, namespace
         "faultRestarts": 6,
         "progress": {"step": 4711},
         "checkpoint": {"step": 4200},
+        "conditions": [
+            {
+                "type": "PodsScheduled",
+                "status": "True",
+                "reason": "PodsScheduled",
+                "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+        ],
     }
     await kube.patch("TrainingJob", "good", {"status": status}, namespace, subresource="status")
     head, row = _kubectl(cluster, "get", "tjob", "-n", namespace).stdout.splitlines()
-    columns = ["NAME", "PHASE", "READY", "RESTARTS", "FAULTS", "STEP", "CHECKPOINT", "POOL", "AGE"]
+    columns = ["NAME", "PHASE", "READY", "REASON", "RESTARTS", "FAULTS", "STEP", "CHECKPOINT", "POOL", "AGE"]
     assert head.split() == columns
-    assert row.split()[:8] == ["good", "Running", "16/16", "1", "6", "4711", "4200", "main"]
+    assert row.split()[:9] == ["good", "Running", "16/16", "PodsScheduled", "1", "6", "4711", "4200", "main"]
     assert "trainingjob.cardpool.dev/good" in _kubectl(cluster, "get", "cardpool", "-n", namespace).stdout
     assert "trainingjob.cardpool.dev/good" in _kubectl(cluster, "get", "all", "-n", namespace).stdout
 

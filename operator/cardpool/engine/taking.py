@@ -1,0 +1,106 @@
+"""Others go for a gang: who may be taken down or made smaller for it in this cycle, and what that sets in motion.
+
+Nobody goes in vain: victims are named only with the place that they leave for the gang, and it is promised at once.
+Searches are dear, so a cycle makes few; a likeness for which nothing helped is not looked at twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Final
+
+from cardpool.domain.gangs import Eviction, Gang, Option, Refusal
+from cardpool.domain.inventory import CARDS
+from cardpool.domain.teams import Reclaim
+from cardpool.engine import future, order, preempt, quota, shrink
+from cardpool.engine.cycle import Cycle
+from cardpool.engine.future import Room
+from cardpool.engine.outlook import Outlook
+from cardpool.names import Reason
+
+_SEARCHES: Final = 16
+_LOOKS: Final = 128
+
+
+class Taker:
+    """Takes others down for gangs in this cycle; ``lowest`` is the least priority that runs of each team."""
+
+    __slots__ = ("cycle", "hopeless", "lowest", "searches", "sizes")
+
+    def __init__(self, cycle: Cycle) -> None:
+        self.cycle = cycle
+        self.hopeless: set[Hashable] = set()
+        self.searches = 0
+        self.sizes: dict[str, int] = {}
+        self.lowest: dict[str, int] = {}
+        for one in cycle.running:
+            self.lowest[one.team] = min(one.priority, self.lowest.get(one.team, one.priority))
+
+    def take(self, gang: Gang, refusal: Refusal) -> Refusal | None:
+        """Take others down for the gang where the rules allow it and it helps, or wait for those that are going."""
+        if len(self.hopeless) >= _LOOKS or not self._hopes(gang):
+            return None
+        key = gang.team, gang.priority, order.likeness(gang)
+        if key in self.hopeless:
+            return None
+        for option in gang.options:
+            victims = self._victims(gang, option)
+            if victims is None:
+                continue
+            view = self.cycle.outlook(option.profile)
+            placement = view.claim(gang, option, victims)
+            if placement is None:
+                continue
+            self._evict(gang, view, victims)
+            going = [room.gang for room in view.rooms() if room.gang.preempted or room in victims]
+            return self.cycle.promise(gang, option, placement, going, refusal)
+        self.hopeless.add(key)
+        return None
+
+    def _hopes(self, gang: Gang) -> bool:
+        """False where the rules cannot allow that anybody goes for this gang: cheap, asked for all who wait."""
+        rules, ledger = self.cycle.rules, self.cycle.ledger
+        if rules.within_team and self.lowest.get(gang.team, gang.priority) < gang.priority:
+            return True
+        if rules.reclaim is Reclaim.NEVER:
+            return False
+        return any(ledger.inside(gang.team, one.profile, quota.cards_of(one)) for one in gang.options)
+
+    def _victims(self, gang: Gang, option: Option) -> list[Room] | None:
+        """Who has to go for the gang in this profile: nobody where enough go already, None where nothing helps."""
+        cycle = self.cycle
+        if option.profile not in cycle.inventory.profiles or cycle.behind(gang, option.profile) is not None:
+            return None
+        view = cycle.outlook(option.profile)
+        if view.kept is not None or not future.sound(view.ground, gang, option):
+            return None
+        late, rooms = view.late(), [room for room in view.rooms() if room.gang.uid not in view.gone]
+        going = any(room.gang.preempted for room in rooms)
+        allowed = cycle.ledger.beyond(gang.team, option.profile, quota.cards_of(option)) is None
+        if going and allowed and future.Prober(late, gang, option).fits():
+            return []
+        found = preempt.candidates(gang, option, rooms, cycle.ledger, cycle.now)
+        cycle.again(found.due)
+        free = int(late.ground.free[:, CARDS].sum()) + sum(room.cards for room in found.rooms)
+        if not found.rooms or free < quota.cards_of(option) or self.searches >= _SEARCHES:
+            return None
+        self.searches += 1
+        smaller = shrink.search(late, gang, option, found.rooms, cycle.ledger, cycle.now)
+        if smaller is not None:
+            self.sizes = {room.gang.uid: pods for room, pods in smaller}
+            return [room for room, _ in smaller]
+        self.sizes = {}
+        return preempt.search(late, gang, option, found.rooms, cycle.ledger, cycle.now)
+
+    def _evict(self, gang: Gang, view: Outlook, victims: Sequence[Room]) -> None:
+        """The victims leave what they hold on every profile, give back their quota and are told why."""
+        cycle = self.cycle
+        mixed = {room.gang.uid for room in victims if room.gang.mixed}
+        for other in cycle.outlooks.values() if mixed else ():
+            if other is not view:
+                other.left(mixed)
+        for room in victims:
+            cycle.ledger.hold(room.gang.team, room.shares, -1)
+            size = self.sizes.get(room.gang.uid)
+            text = preempt.words(gang, room.gang, cycle.now) + shrink.words(room.gang, size)
+            cycle.evictions.append(Eviction(room.gang.key, gang.key, Reason.PREEMPTED, text, size))

@@ -87,6 +87,7 @@ class SimCluster:
 
     def __post_init__(self) -> None:
         self.memory = cycle.Memory()
+        self._shown: dict[str, Any] = {}
         self.registry = MAKERS
         self._ids = itertools.count(1)
         self.node: dict[str, NodeRecord] = {}
@@ -168,18 +169,27 @@ class SimCluster:
                 nodes[pod.holds].append(pod)
         return World(
             now=self.now,
-            nodes=dict(self.node),
-            pods=dict(self.pod),
-            pods_by_owner={key: tuple(value) for key, value in owners.items()},
-            pods_by_node={key: tuple(value) for key, value in nodes.items()},
+            nodes=self._same("nodes", dict(self.node)),
+            pods=self._same("pods", dict(self.pod)),
+            pods_by_owner=self._same("owners", self._groups("owner", owners)),
+            pods_by_node=self._same("places", self._groups("node", nodes)),
             jobs={key: job for key, job in self.jobs.items() if not job.status.settled},
             late={key: job for key, job in self.jobs.items() if is_late(job)},
             pools={"main": self.pool},
             supernodes=dict(self.supernodes),
-            priority_classes=dict(self.priorities),
+            priority_classes=self._same("priorities", dict(self.priorities)),
             namespaces=dict(self.namespaces),
             refused=dict(self.refused),
         )
+
+    def _groups(self, kind: str, groups: Mapping[str, list[PodRecord]]) -> dict[str, tuple[PodRecord, ...]]:
+        return {key: self._same(f"{kind}/{key}", tuple(value)) for key, value in groups.items()}
+
+    def _same(self, name: str, value: Any) -> Any:
+        """What stood under the name where it is equal: as in the mirror, what did not change keeps its identity."""
+        if self._shown.get(name) != value:
+            self._shown[name] = value
+        return self._shown[name]
 
     def decide(self) -> actions.Decision:
         """What the core wants now; nothing is written."""

@@ -38,6 +38,8 @@ class LabelMemory:
 
     rules: tuple[object, ...] = ()
     fine: dict[str, tuple[NodeRecord, Member | None, tuple[str, ...]]] = field(default_factory=dict)
+    seen: tuple[object, object] | None = None
+    foreign: dict[str, list[str]] = field(default_factory=dict)
     place: Membership | None = None
     lacking: dict[str, list[str]] = field(default_factory=dict)
 
@@ -49,6 +51,8 @@ def label_nodes(
     rules = (registry, *(pool.spec for pool in world.pools.values()))
     if len(rules) != len(kept.rules) or any(one is not two for one, two in zip(rules, kept.rules, strict=True)):
         kept.rules, kept.fine = rules, {}
+    elif kept.seen is not None and kept.seen[0] is world.nodes and kept.seen[1] is membership:
+        return [], kept.foreign
     actions: list[ApplyNodeLabels] = []
     foreign: dict[str, list[str]] = {}
     fine = {}
@@ -66,7 +70,8 @@ def label_nodes(
                 actions.append(action)
         if theirs and member is not None:
             foreign.setdefault(member.pool, []).extend(theirs)
-    kept.fine = fine
+    kept.fine, kept.foreign = fine, foreign
+    kept.seen = (world.nodes, membership) if len(fine) == len(world.nodes) else None
     return actions, foreign
 
 

@@ -31,7 +31,7 @@ class Board:
 
     def __init__(self, conditions: Iterable[Condition], generation: int, now: float) -> None:
         """Start from what stands; ``now`` is in seconds since the epoch."""
-        self._now = times.at(now)
+        self._now = now
         self._generation = generation
         self._items = {condition.type: condition for condition in conditions}
 
@@ -46,7 +46,7 @@ class Board:
             reason=reason.value,
             message=message[:MESSAGE_MAX],
             observed_generation=self._generation,
-            last_transition_time=self._now if moved or old is None else old.last_transition_time,
+            last_transition_time=times.at(self._now) if moved or old is None else old.last_transition_time,
         )
         return moved or (old is not None and old.reason != reason)
 

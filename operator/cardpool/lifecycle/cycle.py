@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cardpool.domain.gangs import PlanResult, Running
-from cardpool.domain.world import JobRecord, World
+from cardpool.domain.world import World
 from cardpool.engine import plan
 from cardpool.engine.build import NodeRow
 from cardpool.faults import cards
@@ -24,6 +24,7 @@ from cardpool.lifecycle import (
     membership,
     queueing,
     reporting,
+    resting,
     rooms,
     stock,
     supernode,
@@ -60,6 +61,8 @@ class Memory:
     pending: dict[str, rooms.Promises] = field(default_factory=dict)
     inventory: stock.Kept = field(default_factory=dict)
     record: queueing.Record = field(default_factory=queueing.Record)
+    resting: dict[str, resting.Rest] = field(default_factory=dict)
+    runtimes: learning.Estimates = field(default_factory=dict)
 
 
 def decide(world: World, registry: Registry, settings: CycleSettings, memory: Memory | None = None) -> Decision:
@@ -99,6 +102,7 @@ class _Cycle:
         self.promises: dict[str, rooms.Promises] = {}
         self.stock = stock.Stock()
         self.answers: dict[str, PlanResult] = {}
+        self.resting: dict[str, resting.Rest] = {}
         self.wake: float | None = None
         self.court = queueing.Court(world, memory.record)
 
@@ -126,12 +130,9 @@ class _Cycle:
     def _judge_cards(self) -> None:
         known = supernode.remembered(self.world.supernodes, self.memory.known)
         policies = {name: cardpool.policy_of(self.world.pools[name]) for name in self.place.by_pool}
-        for name, facts in self.facts.items():
-            before = known.get(name)
-            if before is None and cards.quiet(facts):
-                continue
+        for name in sorted((known.keys() | self.memory.survey.loud) & self.facts.keys()):
             pool = self.place.members[name].pool
-            judgement = cards.advance(facts, before or {}, policies[pool], self.world.now)
+            judgement = cards.advance(self.facts[name], known.get(name, {}), policies[pool], self.world.now)
             if judgement.records:
                 self.faults[name] = judgement.records
             self.wake = times.earliest(self.wake, judgement.wake)
@@ -142,7 +143,7 @@ class _Cycle:
             if spec is None:
                 continue
             policy = cardpool.policy_of(pool)
-            dead, due = survey.dead(self.world, policy.dead_node)
+            dead, due = self.memory.survey.dead(self.world, policy.dead_node)
             self.wake = times.earliest(self.wake, due)
             self.views[pool.name] = PoolView(
                 name=pool.name,
@@ -155,17 +156,23 @@ class _Cycle:
                 dead=dead,
                 blocked=cardpool.blocked(pool, self.registry, self.world.priority_classes),
                 teams=self.court.teams(pool.name, spec)[0],
-                runtimes=learning.estimates(pool.status.runtimes),
+                runtimes=learning.kept(self.memory.runtimes, pool.name, pool.status.runtimes),
             )
 
     def _judge_jobs(self) -> None:
+        rested, self.memory.resting = self.memory.resting, {}
         for uid in self.memory.pending.keys() - self.world.busy:
             del self.memory.pending[uid]
         for key in sorted(self.world.jobs):
             job = self.world.jobs[key]
             if job.spec is None or job.spec.managed_by != OPERATOR:
                 continue
-            one = self._draft(job)
+            around, pods = self._around(job.uid, job.spec.pool), self.world.pods_by_owner.get(job.uid, ())
+            rest = rested.get(job.uid)
+            if rest is not None and job.uid not in self.world.busy and rest.lasts(job, pods, around):
+                self._rests(rest, around)
+                continue
+            one = draft.open_draft(job, job.spec, around, pods)
             if job.uid in self.world.busy:
                 self.court.busy(one)
                 self.promises[job.uid] = self.memory.pending.get(job.uid) or rooms.promised(one)
@@ -179,19 +186,22 @@ class _Cycle:
             self.wake = times.earliest(self.wake, one.wake)
         self.court.forget()
 
-    def _draft(self, job: JobRecord) -> Draft:
-        spec = job.spec
-        if spec is None:
-            raise ValueError("a job without a spec is not judged")
-        around = Surroundings(
+    def _rests(self, rest: resting.Rest, around: Surroundings) -> None:
+        found, one = rest.resume(around), rest.draft
+        self.court.holds(one, found)
+        self.drafts[one.job.key], self.promises[one.job.uid] = one, {}
+        self.resting[one.job.uid] = rest if found is not None else rest.renewed(self.court.known(one))
+        self.wake = times.earliest(self.wake, one.wake)
+
+    def _around(self, uid: str, pool: str) -> Surroundings:
+        return Surroundings(
             world=self.world,
-            pool=self.views.get(spec.pool),
+            pool=self.views.get(pool),
             priorities=self.world.priority_classes,
             resolver_image=self.settings.resolver_image,
-            refused=self.world.refused.get(job.uid),
+            refused=self.world.refused.get(uid),
             status_seconds=self.settings.status_seconds,
         )
-        return draft.open_draft(job, spec, around, self.world.pods_by_owner.get(job.uid, ()))
 
     def _plan(self) -> None:
         queues = self.court.line_up(self.drafts.values())
@@ -216,6 +226,7 @@ class _Cycle:
             for one in queueing.carry_out(answer, self.drafts, self.memory.record, self.world.now):
                 self.promises[one.job.uid] = rooms.promised(one)
                 self.court.decided(one)
+                self.resting.pop(one.job.uid, None)
             self.wake = times.earliest(self.wake, answer.wake)
         self.court.remember(self.drafts.values())
         self.court.learn(self.drafts.values())
@@ -224,7 +235,10 @@ class _Cycle:
         reporting.retain(self.drafts.values(), self.views)
         jobs: list[Step] = []
         for one in self.drafts.values():
-            step = one.step()
+            rest = self.resting.get(one.job.uid)
+            step = one.step() if rest is None else None
+            if rest is not None or (step is None and (rest := self._at_rest(one)) is not None):
+                self.memory.resting[one.job.uid] = rest
             if step is not None:
                 jobs.append(step)
                 self.memory.pending[one.job.uid] = self.promises.get(one.job.uid, {})
@@ -242,6 +256,10 @@ class _Cycle:
             wake=self.wake,
             gauges=reporting.gauges(account),
         )
+
+    def _at_rest(self, one: Draft) -> resting.Rest | None:
+        uid, pods = one.job.uid, self.world.pods_by_owner.get(one.job.uid, ())
+        return resting.rest(one, pods, self.promises.get(uid, {}), self.court.known(one))
 
     def _account(self) -> reporting.Account:
         return reporting.Account(

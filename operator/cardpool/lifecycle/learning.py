@@ -37,6 +37,9 @@ _HASH: Final = re.compile(r"(?=[a-f]*\d)[0-9a-f]{7,64}")
 _GENERATED: Final = re.compile(r"[bcdfghjklmnpqrstvwxz2456789]{5}|(?=[a-z]*\d)[bcdfghjklmnpqrstvwxz2456789]{8,10}")
 
 
+Estimates = dict[str, tuple[object, Mapping[str, float]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A job's whole run: seconds that its attempts ran, and when it succeeded."""
@@ -132,6 +135,14 @@ def learned(entries: Iterable[LearnedRuntime], runs: Iterable[Run]) -> tuple[Lea
 def estimates(entries: Iterable[LearnedRuntime]) -> dict[str, float]:
     """How long a job of each kind is taken to run, in seconds: of those kinds that have run often enough."""
     return {item.key: math.ceil(item.seconds * MARGIN) for item in entries if item.count >= RUNS_LEAST}
+
+
+def kept(known: Estimates, pool: str, entries: tuple[LearnedRuntime, ...]) -> Mapping[str, float]:
+    """The pool's estimates, the very ones of the last cycle where its entries are."""
+    old = known.get(pool)
+    if old is None or old[0] is not entries:
+        old = known[pool] = (entries, estimates(entries))
+    return old[1]
 
 
 def placed(draft: Draft) -> float | None:

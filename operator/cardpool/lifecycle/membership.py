@@ -77,6 +77,7 @@ class Seating:
     """What may be kept from cycle to cycle: each node's place, while pools, makers and Supernodes stay the same."""
 
     rules: tuple[object, ...] = ()
+    nodes: Mapping[str, NodeRecord] | None = None
     seated: dict[str, Seated] = field(default_factory=dict)
     place: Membership = field(default_factory=Membership)
 
@@ -127,6 +128,9 @@ def assign(world: World, registry: Registry, kept: Seating) -> Membership:
     changed = len(rules) != len(kept.rules) or any(a is not b for a, b in zip(rules, kept.rules, strict=True))
     if changed:
         kept.rules, kept.seated = rules, {}
+    elif kept.nodes is world.nodes:
+        return kept.place
+    kept.nodes = world.nodes
     changed = changed or len(kept.seated) != len(world.nodes)
     seated = {}
     for name, node in world.nodes.items():

@@ -63,11 +63,13 @@ class Court:
             self.record.teams[pool] = kept
         return kept[3]
 
-    def holds(self, one: Draft) -> None:
-        """Count what the job holds; while its last actions are being written, what was decided then."""
+    def holds(self, one: Draft, told: Running | None = None) -> None:
+        """Count what the job holds: what is ``told``, and while its last actions are written what was decided then."""
         kept = self.record.holdings
-        if one.job.uid in self.world.busy and one.job.uid in kept.known:
-            found: Running | None = kept.known[one.job.uid]
+        if told is not None:
+            found: Running | None = told
+        elif one.job.uid in self.world.busy and one.job.uid in kept.known:
+            found = kept.known[one.job.uid]
         else:
             found = kept.judge(one, one.team, trainingjob.priority(one))
         if found is not None:
@@ -75,6 +77,10 @@ class Court:
         left = kept.moving.get(one.job.uid)
         if left is not None:
             self.running.setdefault(one.spec.pool, []).append(left)
+
+    def known(self, one: Draft) -> Running | None:
+        """What the job held when it was judged last."""
+        return self.record.holdings.known.get(one.job.uid)
 
     def policy(self, view: PoolView, drafts: Mapping[str, Draft]) -> Moving | None:
         """Whom the pool may move now."""

@@ -61,7 +61,8 @@ def supernode_steps(account: Account, settled: Settled) -> list[Step]:
             continue
         area = account.stock.areas.get(name)
         nodes = account.place.by_supernode.get(name, ())
-        faults = [fault for node in nodes for fault in account.faults.get(node, survey.CLEAN).values()]
+        hurt = [node for node in nodes if node in account.faults] if account.faults else ()
+        faults = [fault for node in hurt for fault in account.faults[node].values()]
         spares = account.stock.spares.get(name, SpareCounts())
         conflicts = account.place.conflicts.get(name, [])
         inputs = (record, area, faults, spares, conflicts)

@@ -49,9 +49,10 @@ def lay_out(ground: Ground, promises: Mapping[str, rooms.Promises]) -> Stock:
     for promised in promises.values():
         for node, promise in promised.items():
             total.setdefault(node, rooms.Promise()).join(promise)
-    stock = Stock()
+    stock, members = Stock(), ground.place.members
+    moved = {members[node].supernode for node in (*total, *ground.faults) if node in members}
     for name, nodes in ground.place.by_supernode.items():
-        _supernode(ground, stock, name, nodes, total)
+        _supernode(ground, stock, name, nodes, total, plain=name not in moved)
     for pool, nodes in ground.place.by_pool.items():
         rows = stock.rows.setdefault(pool, {})
         for node in nodes:
@@ -61,7 +62,10 @@ def lay_out(ground: Ground, promises: Mapping[str, rooms.Promises]) -> Stock:
     return stock
 
 
-def _supernode(ground: Ground, stock: Stock, name: str, nodes: list[str], total: rooms.Promises) -> None:
+def _supernode(
+    ground: Ground, stock: Stock, name: str, nodes: list[str], total: rooms.Promises, *, plain: bool
+) -> None:
+    """Lay out one supernode; a ``plain`` one, without faults and promises, as before where nothing changed."""
     record = ground.world.supernodes.get(name)
     spec = record.spec if record is not None else None
     pool = ground.place.members[nodes[0]].pool
@@ -72,13 +76,24 @@ def _supernode(ground: Ground, stock: Stock, name: str, nodes: list[str], total:
         setting = declared.per_supernode
     cordoned = spec is not None and spec.cordoned
     wanted = rooms.spares_wanted(setting, len(nodes))
+    rows = stock.rows.setdefault(pool, {})
+    facts = [ground.facts[node] for node in nodes]
+    kept = ground.survey.laid.get(name) if plain else None
+    if kept is not None and kept.same(ground.place, nodes, facts, wanted, cordoned=cordoned):
+        stock.spares[name], stock.areas[name] = kept.spares, kept.area
+        rows.update(kept.rows)
+        return
     spare = rooms.pick_spares(nodes, wanted, lambda node: _idle(ground, node, total, cordoned=cordoned))
     stock.spares[name] = SpareCounts(wanted=wanted, healthy=len(spare), used=wanted - len(spare))
     views = [_look(ground, node, total.get(node), cordoned=cordoned, spare=node in spare) for node in nodes]
-    stock.areas[name] = ground.survey.area(name, views)
-    rows = stock.rows.setdefault(pool, {})
-    for view in views:
-        rows[view.member.node.name] = view.row
+    area = stock.areas[name] = ground.survey.area(name, views)
+    own = {view.member.node.name: view.row for view in views}
+    rows.update(own)
+    if plain:
+        members = [view.member for view in views]
+        ground.survey.laid[name] = survey.Laid(area, own, members, facts, wanted, cordoned, stock.spares[name])
+    else:
+        ground.survey.laid.pop(name, None)
 
 
 def _look(ground: Ground, node: str, promise: rooms.Promise | None, *, cordoned: bool, spare: bool) -> survey.View:

@@ -31,7 +31,8 @@ class Cycle:
     """The arguments of a cycle, what has happened in it, and what it is going to answer.
 
     ``head`` is whom nobody passes, ``blocked`` the gang of each team that its quota is kept for, and on which profiles
-    (or ``*``); ``gone`` are the uids of gangs evicted or moved; ``wake`` is the first moment, in seconds since the
+    (or ``*``); ``shadow`` is the priority of the last gang of the asked one's team, before it, that would borrow
+    (``order``); ``gone`` are the uids of gangs evicted or moved; ``wake`` is the first moment, in seconds since the
     epoch, at which the same questions could have other answers.
     """
 
@@ -45,6 +46,7 @@ class Cycle:
     outlooks: dict[str, Outlook] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     refused: dict[Hashable, Refusal] = field(default_factory=dict)
+    shadow: int | None = None
     head: Gang | None = None
     blocked: dict[str, tuple[Gang, frozenset[str]]] = field(default_factory=dict)
     evictions: list[Eviction] = field(default_factory=list)

@@ -134,6 +134,12 @@ class Future:
         other.raw = self.raw.copy(order="K")
         return other
 
+    def without(self, back: Sequence[Room]) -> Future:
+        """The same where some that were to be gone stay."""
+        other = self.copy()
+        other.settle(back, -1)
+        return other
+
     def free(self, room: Room, sign: int = 1) -> None:
         """The gang is gone (sign -1: it is back)."""
         self._add(room.at, sign * room.seats.amounts)
@@ -170,7 +176,8 @@ class Future:
     def shut(self, mask: Mask) -> None:
         """Nothing is left at these positions for anybody."""
         at = np.flatnonzero(mask)
-        self._add(at, -np.maximum(self.raw[at], 0))
+        self.raw[at] = np.minimum(self.raw[at], 0)
+        self.ground.put(at, np.zeros_like(self.raw[at]))
         if self.ground.fabrics is not None:
             self.ground.fabrics.shut(mask)
 
@@ -191,10 +198,15 @@ class Future:
         self.raw[taken.at] -= taken.amounts
 
     def _add(self, at: Positions, amounts: NDArray[np.int64]) -> None:
-        """So much more (less, where negative) at these positions, each named once."""
+        """So much more (less, where negative) at these positions, each named once.
+
+        A node of which every card is free again is no longer busy: what is promised on it is what it will be given.
+        """
         found = self.raw[at] + amounts
         self.raw[at] = found
-        self.ground.put(at, np.maximum(found, 0))
+        whole = self.ground.inventory.capacity[self.ground.layout.rows[at], CARDS]
+        busy = (found[:, CARDS] < whole) & (self.ground.busy[at] | (amounts[:, CARDS] < 0))
+        self.ground.put(at, np.maximum(found, 0), busy)
 
 
 def positions(ground: Ground, placement: Placement) -> NDArray[np.intp]:

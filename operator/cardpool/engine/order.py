@@ -3,6 +3,8 @@
 Total, so equal worlds plan alike. A team's share is what it holds as the cycle goes on: each placement moves its next
 gang back. Where borrowed quota is reclaimed from any priority, gangs inside their team's quota come before those that
 would borrow: otherwise a gang that was taken down would take its room again before the one that it made room for.
+Inside a team nobody passes, so one inside its quota comes after one of its team before it that would borrow
+(``shadow``); only those that ask for more than their team can ever have hide nobody.
 """
 
 from __future__ import annotations
@@ -10,33 +12,38 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from cardpool.domain.gangs import Gang, GroupShape
+from cardpool.domain.gangs import Gang, GroupShape, Running
 from cardpool.domain.inventory import CARDS, Inventory
 from cardpool.domain.teams import Reclaim
 from cardpool.engine import elastic, quota, ways
+from cardpool.engine.future import Room
 from cardpool.engine.quota import Ledger
 
 Rank = tuple[bool, int, float, float, str]
+Lane = tuple[str, bool]
 _MIXES = 4
 
 
 class Queue:
     """Gangs still to be asked, taken out one by one while the ledger changes."""
 
-    __slots__ = ("_capacity", "_heap", "_ledger", "_taken", "_teams")
+    __slots__ = ("_alone", "_capacity", "_heap", "_ledger", "_shadows", "_taken", "_teams")
 
     def __init__(self, gangs: Iterable[Gang], ledger: Ledger, capacity: Callable[[], Mapping[str, int]]) -> None:
         self._ledger, self._capacity = ledger, capacity
-        self._teams: dict[str, deque[Gang]] = {}
+        self._teams: dict[Lane, deque[Gang]] = {}
+        beyond = _Beyond(ledger)
         for gang in sorted(gangs, key=lambda gang: (-gang.priority, gang.created, gang.key)):
-            self._teams.setdefault(gang.team, deque()).append(gang)
-        self._heap: list[tuple[Rank, str]] = []
-        self._taken: str | None = None
+            self._teams.setdefault((gang.team, beyond.reach(gang)), deque()).append(gang)
+        self._alone = len({team for team, _ in self._teams}) == 1
+        self._shadows: dict[str, int] = {}
+        self._heap: list[tuple[Rank, Lane]] = []
+        self._taken: Lane | None = None
         for team in self._teams:
             self._push(team)
 
@@ -46,26 +53,82 @@ class Queue:
             self._push(self._taken)
         if not self._heap:
             return None
-        self._taken = heapq.heappop(self._heap)[1]
-        return self._teams[self._taken].popleft()
+        rank, self._taken = heapq.heappop(self._heap)
+        gang = self._teams[self._taken].popleft()
+        borrows = self._borrows(gang) if self._alone else rank[0]
+        if borrows and not self._taken[1]:
+            self._shadows[gang.team] = gang.priority
+        return gang
 
-    def _push(self, team: str) -> None:
+    def shadow(self, gang: Gang) -> int | None:
+        """The priority of the last one of its team, asked before this gang, that would borrow; None: nobody."""
+        return self._shadows.get(gang.team)
+
+    def _push(self, team: Lane) -> None:
         waiting = self._teams[team]
         if waiting:
             heapq.heappush(self._heap, (self._rank(waiting[0]), team))
 
     def _rank(self, gang: Gang) -> Rank:
-        if len(self._teams) == 1:
+        if self._alone:
             return False, -gang.priority, 0.0, gang.created, gang.key
+        share = quota.share(self._ledger, gang.team, self._capacity())
+        return self._borrows(gang), -gang.priority, share, gang.created, gang.key
+
+    def _borrows(self, gang: Gang) -> bool:
+        """True where that counts, and the gang would be beyond its team's quota."""
         ledger = self._ledger
-        borrows = False
-        if ledger.rules.reclaim is Reclaim.ANY:
-            borrows = not any(
-                ledger.inside(gang.team, option.profile, quota.cards_of(option))
-                for option in elastic.least(gang).options
-            )
-            borrows = borrows and not _mixes_inside(ledger, gang)
-        return borrows, -gang.priority, quota.share(ledger, gang.team, self._capacity()), gang.created, gang.key
+        if ledger.rules.reclaim is not Reclaim.ANY:
+            return False
+        options = elastic.least(gang).options
+        inside = any(ledger.inside(gang.team, option.profile, quota.cards_of(option)) for option in options)
+        return not inside and not _mixes_inside(ledger, gang)
+
+
+class _Beyond:
+    """Who asks for more than its team can ever have, where that may hide those behind it."""
+
+    __slots__ = ("_empty", "_known", "_looks")
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._looks, self._empty = ledger.rules.reclaim is Reclaim.ANY, ledger.none()
+        self._known: dict[tuple[str, str, int], bool] = {}
+
+    def reach(self, gang: Gang) -> bool:
+        """True where it is so for every option."""
+        if not self._looks or gang.mix is not None or not gang.options:
+            return False
+        return all(
+            self._beyond(gang.team, option.profile, quota.cards_of(option)) for option in elastic.least(gang).options
+        )
+
+    def _beyond(self, team: str, profile: str, cards: int) -> bool:
+        key = team, profile, cards
+        if key not in self._known:
+            self._known[key] = self._empty.beyond(*key) is not None
+        return self._known[key]
+
+
+def outranks(ledger: Ledger, victim: Running, gang: Gang, shadow: int | None, capacity: Mapping[str, int]) -> bool:
+    """True where a victim may be asked before the gang once it waits again; ``ledger`` without it.
+
+    In doubt it is: where both are equal but for their age.
+    """
+    if victim.team == gang.team:
+        return victim.priority >= gang.priority
+    lanes = ledger.rules.reclaim is Reclaim.ANY
+    mine = lanes and shadow is not None, -(shadow if lanes and shadow is not None else gang.priority)
+    other = lanes and not ledger.within(victim.team, victim.shares()), -victim.priority
+    if mine != other:
+        return other < mine
+    return quota.share(ledger, victim.team, capacity) <= quota.share(ledger, gang.team, capacity)
+
+
+def behind(gang: Gang, shadow: int | None, rooms: Sequence[Room]) -> Sequence[Room]:
+    """The rooms of those whose leaving serves the gang though one of its team would borrow before it (``shadow``)."""
+    if shadow is None:
+        return rooms
+    return [room for room in rooms if room.gang.team == gang.team or room.gang.priority < shadow]
 
 
 def capacities(inventory: Inventory) -> Mapping[str, int]:

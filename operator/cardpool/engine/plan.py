@@ -72,6 +72,7 @@ class _Walk:
         """Ask gang after gang."""
         queue = order.Queue(gangs, self.cycle.ledger, partial(order.capacities, self.cycle.inventory))
         while (gang := queue.pop()) is not None:
+            self.cycle.shadow = queue.shadow(gang)
             answer = self._ask(gang)
             if isinstance(answer, Placement):
                 self.placements.append(answer)

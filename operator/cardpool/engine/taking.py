@@ -1,6 +1,7 @@
 """Others go for a gang: who may be taken down or made smaller for it in this cycle, and what that sets in motion.
 
-Nobody goes in vain: victims are named only with the place that they leave for the gang, and it is promised at once.
+Nobody goes in vain: victims are named only with the place that they leave for the gang, and it is promised at once; and
+nobody goes who would be asked before the gang once it waits again, and would take the place back.
 Searches are dear, so a cycle makes few; a likeness for which nothing helped is not looked at twice.
 """
 
@@ -23,15 +24,19 @@ _LOOKS: Final = 128
 
 
 class Taker:
-    """Takes others down for gangs in this cycle; ``lowest`` is the least priority that runs of each team."""
+    """Takes others down for gangs in this cycle; ``lowest`` is the least priority that runs of each team.
 
-    __slots__ = ("cycle", "hopeless", "lowest", "searches", "sizes")
+    ``placed`` has the uids of those that have a place: one that moved leaves its old one and does not wait again.
+    """
+
+    __slots__ = ("cycle", "hopeless", "lowest", "placed", "searches", "sizes")
 
     def __init__(self, cycle: Cycle) -> None:
         self.cycle = cycle
         self.hopeless: set[Hashable] = set()
         self.searches = 0
         self.sizes: dict[str, int] = {}
+        self.placed = {one.uid for one in cycle.running if not one.leaving}
         self.lowest: dict[str, int] = {}
         for one in cycle.running:
             self.lowest[one.team] = min(one.priority, self.lowest.get(one.team, one.priority))
@@ -78,19 +83,34 @@ class Taker:
         going = any(room.gang.preempted for room in rooms)
         allowed = cycle.ledger.beyond(gang.team, option.profile, quota.cards_of(option)) is None
         if going and allowed and future.Prober(late, gang, option).fits():
-            return []
+            leaving = [room for room in rooms if room.gang.preempted and room.gang.uid not in self.placed]
+            back = self._back_before(gang, leaving)
+            return [] if not back or future.Prober(late.without(back), gang, option).fits() else None
         found = preempt.candidates(gang, option, rooms, cycle.ledger, cycle.now)
         cycle.again(found.due)
-        free = int(late.ground.free[:, CARDS].sum()) + sum(room.cards for room in found.rooms)
-        if not found.rooms or free < quota.cards_of(option) or self.searches >= _SEARCHES:
+        chosen = order.behind(gang, cycle.shadow, found.rooms)
+        free = int(late.ground.free[:, CARDS].sum()) + sum(room.cards for room in chosen)
+        if not chosen or free < quota.cards_of(option) or self.searches >= _SEARCHES:
             return None
         self.searches += 1
-        smaller = shrink.search(late, gang, option, found.rooms, cycle.ledger, cycle.now)
-        if smaller is not None:
+        smaller = shrink.search(late, gang, option, chosen, cycle.ledger, cycle.now)
+        if smaller is not None and not self._back_before(gang, [room for room, _ in smaller]):
             self.sizes = {room.gang.uid: pods for room, pods in smaller}
             return [room for room, _ in smaller]
         self.sizes = {}
-        return preempt.search(late, gang, option, found.rooms, cycle.ledger, cycle.now)
+        victims = preempt.search(late, gang, option, chosen, cycle.ledger, cycle.now)
+        return None if victims is None or self._back_before(gang, victims) else victims
+
+    def _back_before(self, gang: Gang, victims: Sequence[Room]) -> list[Room]:
+        """Those of them that are asked before the gang once they wait again, and would take their room back."""
+        if all(room.gang.team == gang.team and room.gang.priority < gang.priority for room in victims):
+            return []
+        cycle, ledger = self.cycle, self.cycle.ledger.copy()
+        for room in victims:
+            if not room.gang.preempted:
+                ledger.hold(room.gang.team, room.shares, -1)
+        capacity = order.capacities(cycle.inventory)
+        return [room for room in victims if order.outranks(ledger, room.gang, gang, cycle.shadow, capacity)]
 
     def _evict(self, gang: Gang, view: Outlook, victims: Sequence[Room]) -> None:
         """The victims leave what they hold on every profile, give back their quota and are told why."""

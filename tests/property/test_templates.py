@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cardpool import errors
@@ -75,6 +75,8 @@ def test_what_a_library_writes(tree: Any, flat: bool, quote: str | None) -> None
 
 @settings(max_examples=1500, deadline=None)
 @given(LINES, LINES)
+@example(lines=["b: x", " - x"], before=[])
+@example(lines=["b: x", "b: y"], before=[])
 def test_whatever_somebody_writes(lines: list[str], before: list[str]) -> None:
     """Lines that may be no YAML at all."""
     agrees("\n".join(lines).encode(), "\n".join(before).encode())

@@ -2,8 +2,9 @@
 
 A dump of nodes is the same few forms again and again, and a YAML parser reads each letter of it. Here only lines whose
 value is one plain or quoted scalar are looked at; a form is trusted when every line of it is such a line, and it is
-the YAML parser that says what it means, once, with marks for the values. Everything else is left to the parser:
-``Templates.json`` returns None. So a template saves time and never reads anything else than the parser would.
+the YAML parser that says what it means, once, with marks for the values, each of which must come out whole. Everything
+else is left to the parser: ``Templates.json`` returns None. So a template saves time and never reads anything else than
+the parser would.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ class Templates:
         ):  # what the parser has against the form it says of the text itself
             return None
         found = _MARKED.split(made)
+        if sorted(int(number) for number in found[1::2]) != list(range(values)):
+            return None  # a value went on in the next line, or a key came twice
         return Template(tuple(found[::2]), tuple(int(number) for number in found[1::2]))
 
     def _word(self, value: bytes) -> bytes:

@@ -13,9 +13,9 @@ from typing import Final
 from cardpool.domain.gangs import Gang, Option, Refusal
 from cardpool.domain.inventory import Inventory
 from cardpool.domain.teams import ALL, Limit
-from cardpool.engine import explain, fit, future, order, quota, remedy
+from cardpool.engine import explain, fit, order, probe, quota, remedy
 from cardpool.engine.attempt import Attempt
-from cardpool.engine.future import Room
+from cardpool.engine.occupancy import Room
 from cardpool.engine.outlook import BLOCKING, Outlook
 from cardpool.engine.quota import Ledger
 from cardpool.engine.remedy import Kind, Remedy
@@ -132,7 +132,7 @@ class Advisor:
     def _sound(self, gang: Gang, option: Option) -> bool:
         if option.profile not in self.inventory.profiles:
             return False
-        return future.sound(self.outlook(option.profile).ground, gang, option)
+        return probe.sound(self.outlook(option.profile).ground, gang, option)
 
     def _allowed(self, gang: Gang, option: Option) -> bool:
         """Whether quota lets it look for room; for who has a reservation it is counted already."""

@@ -23,7 +23,9 @@ from cardpool.domain.gangs import Gang, Option, Placement
 from cardpool.domain.inventory import CARDS
 from cardpool.engine import bundle, fabrics, future, place, preempt, quota
 from cardpool.engine.attempt import Attempt, Mask
-from cardpool.engine.future import Future, Prober, Room
+from cardpool.engine.future import Future
+from cardpool.engine.occupancy import Room
+from cardpool.engine.probe import Prober
 
 LOOKS: Final = 2_000
 SCOPES: Final = 8

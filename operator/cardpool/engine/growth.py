@@ -12,9 +12,10 @@ from typing import Final
 
 from cardpool.domain.gangs import Elastic, Gang, Growth, Option, Placement, Running
 from cardpool.domain.inventory import CARDS
-from cardpool.engine import elastic, future, order, quota
-from cardpool.engine.future import Future, Prober
+from cardpool.engine import elastic, order, probe, quota
+from cardpool.engine.future import Future
 from cardpool.engine.outlook import Outlook
+from cardpool.engine.probe import Prober
 from cardpool.engine.quota import Ledger
 
 _LOOKS: Final = 8
@@ -99,7 +100,7 @@ class Grower:
         """True where the gang could start on this profile with nobody else there."""
         if self.ledger.never(gang.team, option.profile, quota.cards_of(option)) is not None:
             return False
-        return future.sound(view.ground, gang, option) and Prober(empty, gang, option).fits()
+        return probe.sound(view.ground, gang, option) and Prober(empty, gang, option).fits()
 
     def _room(self, one: Running, wish: Elastic) -> int | None:
         """The largest size that fits with the gang's own room freed, None where that is not worth it."""

@@ -17,8 +17,9 @@ from typing import Final
 from cardpool.domain.gangs import Gang, Option, Placement
 from cardpool.domain.inventory import CARDS
 from cardpool.engine import spread, ways
-from cardpool.engine.future import Future, Prober
+from cardpool.engine.future import Future
 from cardpool.engine.lands import Lands, Scope
+from cardpool.engine.probe import Prober
 from cardpool.engine.reserve import Opening
 from cardpool.engine.trial import Trial
 from cardpool.engine.ways import Way

@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from cardpool.domain.gangs import Gang, Option, Refusal, Reservation
-from cardpool.engine import explain, future, order, quota, ways
+from cardpool.engine import explain, order, probe, quota, ways
 from cardpool.engine.cycle import Cycle, Strategy
 from cardpool.engine.heads import Head
 from cardpool.engine.mixing import Mixer
@@ -92,7 +92,7 @@ class Holder:
             return []
         found = []
         for option, view in free:
-            if self.cycle.stopped(gang, option) is None and future.sound(view.ground, gang, option):
+            if self.cycle.stopped(gang, option) is None and probe.sound(view.ground, gang, option):
                 opening = view.opening(gang, option, patient=patient)
                 if opening is not None:
                     found.append((option, view, opening))

@@ -15,8 +15,10 @@ from cardpool.domain.inventory import CARDS
 from cardpool.domain.teams import Moving
 from cardpool.engine import defrag, preempt, quota
 from cardpool.engine.defrag import Found, Mover
-from cardpool.engine.future import Future, Prober, Room
+from cardpool.engine.future import Future
+from cardpool.engine.occupancy import Room
 from cardpool.engine.outlook import Outlook
+from cardpool.engine.probe import Prober
 from cardpool.names import Reason
 
 VAIN: Final = 30.0

@@ -21,7 +21,7 @@ from cardpool.domain.gangs import Gang, GroupShape, Running
 from cardpool.domain.inventory import CARDS, Inventory
 from cardpool.domain.teams import Reclaim
 from cardpool.engine import elastic, quota, ways
-from cardpool.engine.future import Room
+from cardpool.engine.occupancy import Room
 from cardpool.engine.quota import Ledger
 
 Rank = tuple[bool, int, float, float, str]

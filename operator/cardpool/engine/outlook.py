@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 
 from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
-from cardpool.engine import defrag, explain, fabrics, future, place, reserve
+from cardpool.engine import defrag, explain, fabrics, future, occupancy, place, probe, reserve
 from cardpool.engine.defrag import Mover
-from cardpool.engine.future import Future, Room
+from cardpool.engine.future import Future
 from cardpool.engine.ground import Ground
+from cardpool.engine.occupancy import Room
 from cardpool.engine.shelf import Positions
 from cardpool.names import Reason
 
@@ -58,12 +59,12 @@ class Outlook:
         if tracked:
             ground.track()
             for room in self.rooms():
-                future.occupy(ground, room)
+                occupancy.occupy(ground, room)
 
     def rooms(self) -> list[Room]:
         """What each running gang holds here."""
         if self._rooms is None:
-            self._rooms = future.rooms(self.ground, self.running)
+            self._rooms = occupancy.rooms(self.ground, self.running)
         return self._rooms
 
     def late(self) -> Future:
@@ -141,7 +142,7 @@ class Outlook:
         return common.current()
 
     def _fits_now(self, gang: Gang, option: Option) -> bool:
-        return future.fits(self.ground, gang, option)
+        return probe.fits(self.ground, gang, option)
 
     def _occupy(self, gang: Gang, placement: Placement) -> None:
         """Let those who come later in the cycle see who sits where."""

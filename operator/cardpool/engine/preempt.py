@@ -18,7 +18,9 @@ from cardpool.domain.gangs import Gang, Option, Running
 from cardpool.domain.teams import Reclaim, Rules
 from cardpool.engine import quota
 from cardpool.engine.attempt import Mask
-from cardpool.engine.future import Future, Prober, Room
+from cardpool.engine.future import Future
+from cardpool.engine.occupancy import Room
+from cardpool.engine.probe import Prober
 from cardpool.engine.quota import Ledger
 
 _SCOPES = 3

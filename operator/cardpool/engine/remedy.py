@@ -20,9 +20,11 @@ from cardpool.domain.gangs import Gang, GroupShape, NodeFilter, Option, Tolerati
 from cardpool.domain.inventory import CARDS, Cause
 from cardpool.domain.topology import TopologyRequest
 from cardpool.engine import explain, fit, matching, pack, reserve
-from cardpool.engine.future import Future, Prober, Room
+from cardpool.engine.future import Future
 from cardpool.engine.ground import Ground
+from cardpool.engine.occupancy import Room
 from cardpool.engine.parts import Run
+from cardpool.engine.probe import Prober
 from cardpool.names import NODE_LEVEL
 
 _NAMED: Final = 3

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from cardpool.domain.gangs import Gang, Option
-from cardpool.engine.future import Future, Prober, Room
+from cardpool.engine.future import Future
+from cardpool.engine.occupancy import Room
+from cardpool.engine.probe import Prober
 
 _MANY: Final = 16  # from so many on, all rooms at once are faster than one by one
 

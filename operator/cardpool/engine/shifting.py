@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cardpool.domain.gangs import Gang, Option, Refusal
 from cardpool.domain.teams import Moving
-from cardpool.engine import future, moves
+from cardpool.engine import moves, probe
 from cardpool.engine.cycle import Cycle
 from cardpool.engine.outlook import Outlook
 
@@ -29,7 +29,7 @@ class Shifter:
             return None
         for option in gang.options:
             view = cycle.outlooks.get(option.profile)
-            if view is None or view.kept is not None or not future.sound(view.ground, gang, option):
+            if view is None or view.kept is not None or not probe.sound(view.ground, gang, option):
                 continue
             if cycle.stopped(gang, option) is not None or not moves.scattered(view, option):
                 continue
@@ -54,9 +54,7 @@ class Shifter:
                 continue
             view = cycle.outlook(option.profile)
             fits = (
-                future.Prober(moves.ahead(view), gang, option).fits()
-                if future.sound(view.ground, gang, option)
-                else True
+                probe.Prober(moves.ahead(view), gang, option).fits() if probe.sound(view.ground, gang, option) else True
             )
             if fits or not moves.scattered(view, option):
                 continue

@@ -15,8 +15,9 @@ from typing import Final
 from cardpool.domain.gangs import Gang, Option, Placement, Running
 from cardpool.domain.inventory import CARDS
 from cardpool.engine import elastic, preempt, quota
-from cardpool.engine.future import Future, Room
+from cardpool.engine.future import Future
 from cardpool.engine.ground import Ground
+from cardpool.engine.occupancy import Room
 from cardpool.engine.quota import Ledger
 
 _MOST: Final = 8

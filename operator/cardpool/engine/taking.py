@@ -13,9 +13,9 @@ from typing import Final
 from cardpool.domain.gangs import Eviction, Gang, Option, Refusal
 from cardpool.domain.inventory import CARDS
 from cardpool.domain.teams import Reclaim
-from cardpool.engine import future, order, preempt, quota, shrink
+from cardpool.engine import order, preempt, probe, quota, shrink
 from cardpool.engine.cycle import Cycle
-from cardpool.engine.future import Room
+from cardpool.engine.occupancy import Room
 from cardpool.engine.outlook import Outlook
 from cardpool.names import Reason
 
@@ -77,15 +77,15 @@ class Taker:
         if option.profile not in cycle.inventory.profiles or cycle.behind(gang, option.profile) is not None:
             return None
         view = cycle.outlook(option.profile)
-        if view.kept is not None or not future.sound(view.ground, gang, option):
+        if view.kept is not None or not probe.sound(view.ground, gang, option):
             return None
         late, rooms = view.late(), [room for room in view.rooms() if room.gang.uid not in view.gone]
         going = any(room.gang.preempted for room in rooms)
         allowed = cycle.ledger.beyond(gang.team, option.profile, quota.cards_of(option)) is None
-        if going and allowed and future.Prober(late, gang, option).fits():
+        if going and allowed and probe.Prober(late, gang, option).fits():
             leaving = [room for room in rooms if room.gang.preempted and room.gang.uid not in self.placed]
             back = self._back_before(gang, leaving)
-            return [] if not back or future.Prober(late.without(back), gang, option).fits() else None
+            return [] if not back or probe.Prober(late.without(back), gang, option).fits() else None
         found = preempt.candidates(gang, option, rooms, cycle.ledger, cycle.now)
         cycle.again(found.due)
         chosen = order.behind(gang, cycle.shadow, found.rooms)

@@ -14,7 +14,7 @@ from cardpool import errors
 from cardpool.domain.gangs import Gang, GroupShape, Option
 from cardpool.domain.inventory import Inventory
 from cardpool.domain.topology import TopologyRequest
-from cardpool.engine import defrag, future
+from cardpool.engine import defrag, occupancy, probe
 from cardpool.engine.defrag import Found, Nowhere
 from cardpool.engine.future import Future
 from cardpool.engine.ground import Ground
@@ -101,12 +101,12 @@ def _gang(wanted: Wanted, profile: str) -> tuple[Gang, Option]:
 def _search(pool: str, gang: Gang, option: Option, rest: Rest) -> Found | Nowhere:
     inventory, running = _inventory(pool, rest), rest.study.running.get(pool, ())
     ground = Ground(inventory, inventory.profiles.index(option.profile))
-    if not future.sound(ground, gang, option):
+    if not probe.sound(ground, gang, option):
         return Nowhere("its blocks do not divide it")
     tracked = bool(gang.topology.exclusive) or any(one.exclusive for one in running)
-    rooms = future.rooms(ground, running)
+    rooms = occupancy.rooms(ground, running)
     for room in rooms if tracked else ():
-        future.occupy(ground, room)
+        occupancy.occupy(ground, room)
     late, present = Future(ground, tracked=tracked), Future(ground, tracked=tracked)
     late.settle([room for room in rooms if room.gang.leaving])
     staying = [room for room in rooms if not room.gang.leaving]

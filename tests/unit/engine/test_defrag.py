@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cardpool.domain.gangs import Gang, Running
 from cardpool.domain.inventory import Inventory
-from cardpool.engine import defrag, future
+from cardpool.engine import defrag, occupancy
 from cardpool.engine.defrag import Found, Nowhere
 from cardpool.engine.future import Future
 from cardpool.engine.ground import Ground
@@ -47,7 +47,7 @@ def search(inventory: Inventory, asked: Gang, *running: Running, wishes: Any = N
     """The way to make room."""
     ground = Ground(inventory, 0)
     ahead = Future(ground, tracked=False)
-    rooms = future.rooms(ground, running)
+    rooms = occupancy.rooms(ground, running)
     gangs = [(wishes or {}).get(room.gang.key, wish(room.gang)) for room in rooms]
     return defrag.search(ahead, asked, asked.options[0], defrag.movers(rooms, gangs, NOW), **fields)
 

@@ -12,7 +12,7 @@ from cardpool.domain.fabrics import WHOLE, Held, NodeFabrics, index_of
 from cardpool.domain.gangs import Running
 from cardpool.domain.inventory import Cause, Inventory
 from cardpool.domain.teams import Rules
-from cardpool.engine import build, defrag, fabrics, future, plan
+from cardpool.engine import build, defrag, fabrics, future, occupancy, plan
 from cardpool.engine.ground import Ground
 from cardpool.names import Reason
 from tests.support import worlds
@@ -260,7 +260,7 @@ def test_a_move_lands_where_its_cards_are_together() -> None:
 
     def way(*rows: build.NodeRow) -> defrag.Found | defrag.Nowhere:
         ground = Ground(pool(*rows), 0)
-        movers = defrag.movers(future.rooms(ground, [old]), [back], 1000.0)
+        movers = defrag.movers(occupancy.rooms(ground, [old]), [back], 1000.0)
         return defrag.search(future.Future(ground, tracked=False), asked, asked.options[0], movers)
 
     found = way(home, split, whole)

@@ -8,7 +8,7 @@ import pytest
 from cardpool.domain.gangs import Gang, PlanResult, Running
 from cardpool.domain.inventory import Inventory
 from cardpool.domain.teams import Limit, Reclaim, Rules, Team
-from cardpool.engine import future, ground, plan
+from cardpool.engine import future, ground, occupancy, plan
 from tests.support import worlds
 from tests.support.worlds import gang, group, holds
 
@@ -98,7 +98,7 @@ def test_a_node_that_everybody_has_left_is_like_one_that_nobody_used() -> None:
     """Else the promised place would be another than the one that is given."""
     old, other = holds("a/old", 4, "a"), holds("a/other", 1, "b")
     start = ground.start(pool({"a": 4, "b": 4, "c": 4}, old, other), 0)
-    rooms = future.rooms(start, [old, other])
+    rooms = occupancy.rooms(start, [old, other])
     late = future.Future(start, tracked=False)
     late.settle(rooms[:1])
     assert late.ground.busy.tolist() == [False, True, False]

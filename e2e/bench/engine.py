@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cardpool.domain.gangs import Gang, GroupShape, Option, Running
+from cardpool.domain.gangs import Gang, GroupShape, NodeFilter, Option, Requirement, Running
 from cardpool.domain.inventory import Inventory, Memo
 from cardpool.domain.teams import Rules
 from cardpool.domain.topology import Level, TopologyRequest, Tree
@@ -47,6 +47,8 @@ MEANING = {
     "place_1280_of_125000_ms": "1,280 pods among 1,000,000 cards",
     "place_12800_of_125000_ms": "12,800 pods among 1,000,000 cards",
     "no_of_125000_ms": "No among 1,000,000 cards, with its count",
+    "label_new_125000_ms": "1,280 pods whose affinity names 100 of the supernodes, a label that nobody named yet",
+    "label_known_125000_ms": "the same where a job named other supernodes before",
 }
 
 
@@ -81,6 +83,15 @@ def gang(pods: int, *, number: int = 0, required: str = "", preferred: str = "",
         options=(Option(PROFILE, (shape,)),),
         topology=TopologyRequest(required=required, preferred=preferred),
     )
+
+
+def choosy(first: int) -> Gang:
+    """A gang of 1,280 pods that wants to be in 100 supernodes."""
+    wanted = gang(1280)
+    names = tuple(f"supernode-{number}" for number in range(first, first + 100))
+    nodes = NodeFilter(terms=((Requirement("example.com/supernode", "In", names),),))
+    shape = dataclasses.replace(wanted.options[0].groups[0], nodes=nodes)
+    return dataclasses.replace(wanted, options=(Option(PROFILE, (shape,)),))
 
 
 def crowd(nodes: int, gangs: int) -> tuple[Running, ...]:
@@ -193,6 +204,8 @@ def measure(rounds: int) -> dict[str, float]:
         "place_12800_of_125000_ms": best(million, places(gang(12_800, preferred="zone")), rounds),
         "no_of_125000_ms": best(million, refuses(none), rounds),
         "change_125000_ms": best(lambda: asked(million(), none), follows(none), rounds),
+        "label_new_125000_ms": best(million, places(choosy(0)), rounds),
+        "label_known_125000_ms": best(lambda: asked(million(), choosy(0)), places(choosy(50)), rounds),
     }
 
 

@@ -81,15 +81,26 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """One label on every node: ``codes[n]`` numbers the value as ``index`` says, -1 where the node lacks the label."""
+
+    codes: NDArray[np.int32]
+    index: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Memo:
     """What has been computed already; a cache that never changes an answer.
 
-    ``chosen`` depends on labels alone, ``tolerated`` on taints. ``rooms`` has, by the identity of a running gang's
-    pods, those pods and what they were found to hold of a profile. ``grounds`` has each profile's nodes at the start of
-    a cycle, ``cards`` each profile's capacity: both belong to one inventory.
+    ``chosen``, ``columns`` by label and ``numbers`` (by code whether a value is a whole number, and which) depend on
+    labels alone, ``tolerated`` on taints. ``rooms`` has, by the identity of a running gang's pods, those pods and what
+    they were found to hold of a profile. ``grounds`` has each profile's nodes at the start of a cycle, ``cards`` each
+    profile's capacity: both belong to one inventory.
     """
 
     chosen: dict[NodeFilter, NDArray[np.bool_]] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
+    numbers: dict[str, tuple[NDArray[np.bool_], NDArray[np.int64]]] = field(default_factory=dict)
     tolerated: dict[tuple[Toleration, ...], Tolerance] = field(default_factory=dict)
     rooms: dict[tuple[int, int], tuple[object, object]] = field(default_factory=dict)
     grounds: dict[int, object] = field(default_factory=dict)

@@ -116,7 +116,7 @@ def update_rows(inventory: Inventory, rows: Sequence[NodeRow]) -> Inventory | No
     cause = np.array([_cause(inventory, position, row) for position, row in zip(where, rows, strict=True)], np.int8)
     sets, tainted = _retainted(inventory, at, rows)
     old = inventory.memo
-    memo = Memo(chosen=old.chosen, rooms=old.rooms)
+    memo = Memo(chosen=old.chosen, columns=old.columns, numbers=old.numbers, rooms=old.rooms)
     if tainted is inventory.tainted:
         memo.tolerated.update(old.tolerated)
     found = dataclasses.replace(

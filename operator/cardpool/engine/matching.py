@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from cardpool.domain.gangs import NodeFilter, Requirement, Taint, Toleration
 from cardpool.domain.inventory import Inventory, Tolerance
+from cardpool.engine import columns
 
-NAME_FIELD: Final = "metadata.name"
 _BLOCKING: Final = frozenset({"NoSchedule", "NoExecute"})
 _KEPT: Final = 512
 
+Mask = NDArray[np.bool_]
 
-def chosen(inventory: Inventory, nodes: NodeFilter) -> NDArray[np.bool_] | None:
+
+def chosen(inventory: Inventory, nodes: NodeFilter) -> Mask | None:
     """Per row whether selector and required affinity admit the node; None where nothing is demanded."""
     if not (nodes.selector or nodes.terms or nodes.field_terms):
         return None
@@ -27,8 +29,7 @@ def chosen(inventory: Inventory, nodes: NodeFilter) -> NDArray[np.bool_] | None:
     if nodes not in memo:
         if len(memo) >= _KEPT:
             memo.clear()
-        pairs = zip(inventory.names, inventory.labels, strict=True)
-        memo[nodes] = np.fromiter((admits(nodes, name, labels) for name, labels in pairs), np.bool_)
+        memo[nodes] = _chosen(inventory, nodes)
     return memo[nodes]
 
 
@@ -55,40 +56,35 @@ def tolerates(tolerations: tuple[Toleration, ...], taint: Taint) -> bool:
     return taint.effect not in _BLOCKING or any(_covers(toleration, taint) for toleration in tolerations)
 
 
+def _chosen(inventory: Inventory, nodes: NodeFilter) -> Mask:
+    """What ``admits`` says of each node."""
+    found = np.ones(len(inventory.names), np.bool_)
+    for key, value in nodes.selector:
+        found &= columns.equal(inventory, key, value)
+    count = max(len(nodes.terms), len(nodes.field_terms))
+    return found & np.logical_or.reduce([_meets(inventory, nodes, at) for at in range(count)]) if count else found
+
+
+def _meets(inventory: Inventory, nodes: NodeFilter, at: int) -> Mask:
+    """What ``_term`` says of each node."""
+    demands = _demands(nodes, at)
+    if not demands:
+        return np.zeros(len(inventory.names), np.bool_)
+    found: Mask = np.logical_and.reduce([columns.rows(inventory, one) for one in demands])
+    return found
+
+
 def _term(nodes: NodeFilter, at: int, name: str, labels: Mapping[str, str]) -> bool:
-    requirements = nodes.terms[at] if at < len(nodes.terms) else ()
+    demands = _demands(nodes, at)
+    values = (name if one.key == columns.NAME_FIELD else labels.get(one.key) for one in demands)
+    return bool(demands) and all(map(columns.holds, demands, values))
+
+
+def _demands(nodes: NodeFilter, at: int) -> tuple[Requirement, ...]:
+    """All that one term demands; nothing is met by no node."""
     names = nodes.field_terms[at] if at < len(nodes.field_terms) else ()
-    if not requirements and not names:
-        return False
-    return (not names or name in names) and all(_holds(requirement, name, labels) for requirement in requirements)
-
-
-def _holds(requirement: Requirement, name: str, labels: Mapping[str, str]) -> bool:
-    value = name if requirement.key == NAME_FIELD else labels.get(requirement.key)
-    match requirement.operator:
-        case "In":
-            return value is not None and value in requirement.values
-        case "NotIn":
-            return value is None or value not in requirement.values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt":
-            return _compares(requirement, value)
-        case _:
-            return False
-
-
-def _compares(requirement: Requirement, value: str | None) -> bool:
-    """Gt and Lt compare whole numbers; what is none matches nothing."""
-    if value is None or len(requirement.values) != 1:
-        return False
-    try:
-        have, bound = int(value), int(requirement.values[0])
-    except ValueError:
-        return False
-    return have > bound if requirement.operator == "Gt" else have < bound
+    by_name = (Requirement(columns.NAME_FIELD, "In", names),) if names else ()
+    return (*by_name, *(nodes.terms[at] if at < len(nodes.terms) else ()))
 
 
 def _covers(toleration: Toleration, taint: Taint) -> bool:

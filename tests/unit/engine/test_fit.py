@@ -13,7 +13,7 @@ from cardpool.names import Reason
 from tests.support import worlds
 from tests.support.worlds import gang, group, topology
 
-LABELS = {"disk": "ssd", "size": "12", "odd": "x"}
+LABELS = {"disk": "ssd", "size": "12", "odd": "x", "spaced": "1_0", "huge": "9223372036854775808"}
 
 
 def requires(*requirements: Requirement, names: tuple[str, ...] = ()) -> NodeFilter:
@@ -37,6 +37,8 @@ FILTERS: dict[str, tuple[NodeFilter, bool]] = {
     "Gt of itself": (requires(Requirement("size", "Gt", ("12",))), False),
     "Lt": (requires(Requirement("size", "Lt", ("13",))), True),
     "Gt of no number": (requires(Requirement("odd", "Gt", ("1",))), False),
+    "Gt of a number that only Python reads": (requires(Requirement("spaced", "Gt", ("1",))), False),
+    "Gt of more than 64 bits": (requires(Requirement("huge", "Gt", ("1",))), False),
     "Lt of a missing key": (requires(Requirement("zone", "Lt", ("1",))), False),
     "all of a term": (requires(Requirement("disk", "Exists"), Requirement("zone", "Exists")), False),
     "any of the terms": (NodeFilter(terms=((Requirement("zone", "Exists"),), (Requirement("disk", "Exists"),))), True),

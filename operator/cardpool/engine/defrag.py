@@ -13,7 +13,7 @@ gangs the asked one would not fit.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,9 +21,10 @@ import numpy as np
 
 from cardpool.domain.gangs import Gang, Option, Placement
 from cardpool.domain.inventory import CARDS
-from cardpool.engine import bundle, fabrics, future, place, preempt, quota
-from cardpool.engine.attempt import Attempt, Mask
+from cardpool.engine import landing, preempt, quota
+from cardpool.engine.attempt import Mask
 from cardpool.engine.future import Future
+from cardpool.engine.landing import Mover
 from cardpool.engine.occupancy import Room
 from cardpool.engine.probe import Prober
 
@@ -32,23 +33,6 @@ SCOPES: Final = 8
 _NEAR: Final = 12
 _EXACT: Final = 3
 Cost = tuple[int, int, tuple[str, ...]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Mover:
-    """A running gang that may move: what it holds, what it would ask for, and what its restart loses.
-
-    ``gang`` has one option, the profile that it runs on, and its nodes by rank in ``previous``.
-    """
-
-    room: Room
-    gang: Gang
-    lost: int
-
-    @property
-    def key(self) -> str:
-        """The gang's key."""
-        return self.gang.key
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,115 +230,17 @@ class _Search:
 
     def _simulate(self, gone: Sequence[Mover], scope: Mask | None) -> None:
         """See whether all land, and keep the way if it is the best so far."""
-        way = self._way(gone, scope)
+        way = landing.way(self.future, self.present, self.gang, self.option, gone, scope)
         if way is None:
             self.unlanded += 1
             return
         asked, landed = way
         inside = self.future.ground.fabrics is not None  # from one fabric of its node to another is a move as well
-        moved = [(mover, landed[mover.key]) for mover in gone if inside or _moves(mover, landed[mover.key])]
+        moved = [(mover, landed[mover.key]) for mover in gone if inside or landing.moves(mover, landed[mover.key])]
         cost = _cost([mover for mover, _ in moved])
         if self.best is None or cost < self.best[0]:
             self.best = cost, Found(asked, tuple(moved))
 
-    def _way(self, gone: Sequence[Mover], scope: Mask | None) -> tuple[Placement, dict[str, Placement]] | None:
-        """Seats for everybody: the asked gang first, where others leave or anywhere; or last, when all have landed."""
-        left = np.zeros(self.future.ground.size, np.bool_)
-        for mover in gone:
-            left[mover.room.at] = True
-        for home in (left if scope is None else left & scope, scope):
-            after = self.future.copy()
-            asked = _seat(after, self.gang, self.option, home)
-            for landed, _ in self._land(after, gone, None) if asked is not None else ():
-                if asked is not None:
-                    return asked, landed
-        for landed, after in self._land(self.future, gone, left):
-            asked = _seat(after, self.gang, self.option, scope)
-            if asked is not None:
-                return asked, landed
-        return None
-
-    def _land(
-        self, after: Future, gone: Sequence[Mover], closed: Mask | None
-    ) -> Iterator[tuple[dict[str, Placement], Future]]:
-        """New places for all at once, and what is left then, for each order of asking in which all find one."""
-        for order in _landings(gone):
-            trial, present = after.copy(), self.present.copy()
-            landed: dict[str, Placement] = {}
-            for mover in order:
-                placement = _put(trial, present, mover, closed)
-                if placement is None:
-                    break
-                landed[mover.key] = placement
-            else:
-                yield landed, trial
-
 
 def _cost(choice: Sequence[Mover]) -> Cost:
     return sum(mover.lost for mover in choice), len(choice), tuple(sorted(mover.key for mover in choice))
-
-
-def _landings(gone: Sequence[Mover]) -> Iterator[Sequence[Mover]]:
-    """Orders in which movers are asked: all for a few, else the largest first, and the narrowest demands first."""
-    if len(gone) <= _EXACT:
-        yield from itertools.permutations(sorted(gone, key=lambda mover: -mover.room.cards))
-        return
-    large = sorted(gone, key=lambda mover: (-mover.room.cards, mover.key))
-    yield large
-    yield sorted(large, key=lambda mover: not mover.gang.topology.required)
-    yield sorted(large, key=lambda mover: -max(group.cards_per_pod for group in mover.gang.options[0].groups))
-
-
-def _seat(ahead: Future, gang: Gang, option: Option, scope: Mask | None) -> Placement | None:
-    """The gang's place inside the scope, taken."""
-    mark = ahead.ground.snapshot()
-    attempt = Attempt(ahead.ground, gang, option)
-    if not bundle.settle(attempt, Prober(ahead, gang, option).whole, scope):
-        return None
-    answer = place.placement(attempt)
-    ahead.note(mark)
-    if gang.topology.exclusive:
-        level = ahead.ground.inventory.trees[ahead.ground.profile].names().index(gang.topology.exclusive)
-        ahead.shut(ahead.ground.around(level, future.positions(ahead.ground, answer)))
-    return answer
-
-
-def _put(trial: Future, present: Future, mover: Mover, closed: Mask | None) -> Placement | None:
-    """The mover's new place, taken from both: what is left beside the others, and what is free now or its own."""
-    present.free(mover.room)
-    room = np.minimum(trial.ground.free, present.ground.free)
-    common = fabrics.beside(trial.ground.fabrics, [present.ground.fabrics])
-    present.free(mover.room, -1)
-    if closed is not None:
-        room[closed] = 0
-    option = mover.gang.options[0]
-    for how in (place.keep, place.place):
-        ground = trial.ground.copy()
-        ground.put(np.arange(ground.size), room)
-        ground.fabrics = common.copy() if common is not None else None
-        mark = ground.snapshot()
-        answer = how(ground, mover.gang, option)
-        if isinstance(answer, Placement):
-            taken = ground.taken(mark)
-            trial.take(taken.at, taken.amounts, taken.fabrics)
-            beyond = np.zeros_like(room)
-            beyond[taken.at] = taken.amounts
-            beyond[mover.room.at] = np.maximum(beyond[mover.room.at] - mover.room.seats.amounts, 0)
-            present.take(taken.at, beyond[taken.at], fabrics.beyond(taken.fabrics, mover.room.at, mover.room.fabrics))
-            return answer
-    return None
-
-
-def settle(ahead: Future, mover: Mover, placement: Placement) -> None:
-    """The mover sits in its new place: its room there is taken."""
-    ground, mark = ahead.ground, ahead.ground.snapshot()
-    for shape in mover.gang.options[0].groups:
-        need = ground.demand(shape)
-        nodes = [node for segment in placement.segments if segment.group == shape.name for node in segment.nodes]
-        if need is not None and nodes:
-            ground.take(np.bincount([ground.position(node) for node in nodes], minlength=ground.size), need)
-    ahead.note(mark)
-
-
-def _moves(mover: Mover, placement: Placement) -> bool:
-    return tuple(mover.gang.previous.get(rank) for rank in range(len(placement.nodes()))) != placement.nodes()

@@ -14,8 +14,9 @@ from cardpool.domain.gangs import Gang, Move, Option, Placement
 from cardpool.domain.inventory import CARDS
 from cardpool.domain.teams import Moving
 from cardpool.engine import defrag, preempt, quota
-from cardpool.engine.defrag import Found, Mover
+from cardpool.engine.defrag import Found
 from cardpool.engine.future import Future
+from cardpool.engine.landing import Mover
 from cardpool.engine.occupancy import Room
 from cardpool.engine.outlook import Outlook
 from cardpool.engine.probe import Prober

@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 
 from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
-from cardpool.engine import defrag, explain, fabrics, future, occupancy, place, probe, reserve
-from cardpool.engine.defrag import Mover
+from cardpool.engine import explain, fabrics, future, landing, occupancy, place, probe, reserve
 from cardpool.engine.future import Future
 from cardpool.engine.ground import Ground
+from cardpool.engine.landing import Mover
 from cardpool.engine.occupancy import Room
 from cardpool.engine.shelf import Positions
 from cardpool.names import Reason
@@ -193,7 +193,7 @@ class Outlook:
         late.settle(back, -1)
         late.settle(rooms)
         for mover, placement in moves:
-            defrag.settle(late, mover, placement)
+            landing.settle(late, mover, placement)
         answer = late.place(gang, option) if gang is not None else Placement("", option.profile, ())
         if not isinstance(answer, Placement):
             return None

@@ -7,7 +7,7 @@ rank order): exact for one shape, a good guess for several. Where it fails a sma
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -77,7 +77,8 @@ def _pods(bundle: Bundle) -> dict[int, int]:
 def most(attempt: Attempt, whole: Bundle) -> int:
     """How many pods of the gang fit at best when its blocks are left aside, in one domain where one is required.
 
-    A greedy count in rank order over the domains with most free cards; nothing stays taken.
+    A greedy count over the domains with most free cards, in rank order and with the pods of the fewest cards first;
+    nothing stays taken.
     """
     layout, level = attempt.ground.layout, whole.required
     if level < 0:
@@ -91,13 +92,25 @@ def most(attempt: Attempt, whole: Bundle) -> int:
 
 
 def _fill(attempt: Attempt, whole: Bundle, scope: Mask | None) -> int:
-    """Pods that find room one run after the other."""
+    """Pods that find room one run after the other, in the better of two orders."""
+    runs = list(whole.runs())
+    orders = [runs]
+    for sign in (1, -1):
+        order = sorted(runs, key=lambda run: sign * attempt.option.groups[run.group].cards_per_pod)
+        orders += [order] if order not in orders else []
+    return max(_filled(attempt, order, scope) for order in orders)
+
+
+def _filled(attempt: Attempt, runs: Sequence[Run], scope: Mask | None) -> int:
     marks = attempt.marks()
     found = 0
-    for run in whole.runs():
+    for run in runs:
         wants = Demand(required=run.demand.required)
-        pods = min(run.pods, pack.best(attempt.capacities(run.group, wants, scope), wants.required)[0])
-        if pods and attempt.pack(run.group, pods, wants, scope) is not None:
+        inside = _anchored(attempt, run, scope)
+        pods = min(run.pods, pack.best(attempt.capacities(run.group, wants, inside), wants.required)[0])
+        positions = attempt.pack(run.group, pods, wants, inside) if pods else None
+        if positions is not None:
+            attempt.ranks[run.group][run.first : run.first + pods] = positions
             found += pods
     attempt.undo(marks)
     return found

@@ -198,11 +198,16 @@ def line(refusal: Refusal, total: int, *more: str) -> str:
 
 
 def _blocks(attempt: Attempt, wants: Demand, built: Capacities, shape: GroupShape, best: int) -> list[str]:
-    """How many whole blocks fit, the larger first; in the best domain of the required level where there is one."""
+    """How many whole blocks fit, the larger first; in the best domain of the required level where there is one.
+
+    Blocks of the gang that do not divide the group have pods of others too: this group alone says nothing of them.
+    """
     names = attempt.tree.names()
     children = attempt.ground.layout.children
     found = []
     for pods, level in wants.blocks:
+        if shape.replicas % pods:
+            continue
         caps = built.caps[level]
         if 0 <= wants.required <= level and best >= 0:
             lo, hi = best, best + 1

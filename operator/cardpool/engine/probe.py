@@ -22,13 +22,13 @@ class Prober:
     """Asks again and again whether a gang fits a future that changes; ``measure`` bounds it from above, cheaply.
 
     The measure is the pods that the open nodes hold for a gang of one shape, else their free cards; the gang fits only
-    where it reaches ``want``.
+    where it reaches ``want``. ``thorough`` tries everything, as a placement does, where the greedy packing fails.
     """
 
-    __slots__ = ("attempt", "future", "gang", "option", "want", "whole")
+    __slots__ = ("attempt", "future", "gang", "option", "thorough", "want", "whole")
 
-    def __init__(self, future: Future, gang: Gang, option: Option) -> None:
-        self.future, self.gang, self.option = future, gang, option
+    def __init__(self, future: Future, gang: Gang, option: Option, *, thorough: bool = False) -> None:
+        self.future, self.gang, self.option, self.thorough = future, gang, option, thorough
         self.attempt = Attempt(future.ground, gang, option)
         self.whole = parts.cut(self.attempt.tree, gang.topology, option.groups)
         one = isinstance(self.whole, Run)
@@ -39,7 +39,7 @@ class Prober:
         """True where the gang would have a place inside the scope; nothing is taken."""
         if self.future.tracked:
             self.attempt = Attempt(self.future.ground, self.gang, self.option)
-        return _fits(self.attempt, self.whole, scope)
+        return _fits(self.attempt, self.whole, scope, thorough=self.thorough)
 
     def open(self) -> Mask:
         """Positions that some group may use."""
@@ -67,14 +67,14 @@ def fits(ground: Ground, gang: Gang, option: Option) -> bool:
     return _fits(attempt, parts.cut(attempt.tree, gang.topology, option.groups), None)
 
 
-def _fits(attempt: Attempt, whole: Part, scope: Mask | None) -> bool:
+def _fits(attempt: Attempt, whole: Part, scope: Mask | None, *, thorough: bool = False) -> bool:
     if isinstance(whole, Run):
         if attempt.fits[whole.group].need is None:
             return False
         built = attempt.capacities(whole.group, whole.demand, scope)
         return pack.best(built, whole.demand.required)[0] >= whole.pods
     marks = attempt.marks()
-    found = bundle.settle(attempt, whole, scope)
+    found = bundle.settle(attempt, whole, scope, thorough=thorough)
     attempt.undo(marks)
     return found
 

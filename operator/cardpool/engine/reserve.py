@@ -73,13 +73,18 @@ def end(room: Room, now: float) -> float:
 
 
 class _Search:
-    """Frees a growing or shrinking number of gangs, in order."""
+    """Frees a growing or shrinking number of gangs, in order; all searches of a cycle share one effort.
+
+    Thorough, since a greedy packing that finds the head's place now may miss it in the next cycle, when others have
+    taken what is over, and its start would move.
+    """
 
     __slots__ = ("future", "gone", "order", "prober")
 
     def __init__(self, late: Future, gang: Gang, option: Option, order: Sequence[Room]) -> None:
         self.future, self.order, self.gone = late.copy(), order, 0
-        self.prober = Prober(self.future, gang, option)
+        self.future.ground.effort = late.ground.effort
+        self.prober = Prober(self.future, gang, option, thorough=True)
 
     def fits(self, number: int) -> bool:
         """True where the gang fits once so many are gone; the future is left like that."""

@@ -76,6 +76,24 @@ def test_groups_that_do_not_fit_together_are_counted() -> None:
     assert "2 of 3 pods fit" in refusal.message
 
 
+COUNTED: dict[str, tuple[Any, list[Any], int]] = {
+    "the large ones first": ({"a": 3, "b": 5}, [group(2, 1), group(4, 3, "big")], 4),
+    "the small ones first": ({"a": 6, "b": 1}, [group(2, 3, "big"), group(6, 1)], 6),
+}
+
+
+@pytest.mark.parametrize(("nodes", "shapes", "expected"), COUNTED.values(), ids=COUNTED)
+def test_as_many_pods_are_counted_as_fit_at_best(nodes: Any, shapes: list[Any], expected: int) -> None:
+    """Whatever order of the groups finds room for most."""
+    assert worlds.planned(worlds.pool(nodes, ()), gang(*shapes)).refusals[0].fit == expected
+
+
+def test_a_block_across_groups_is_not_counted_for_one_of_them() -> None:
+    """Three pods make no blocks of four, so nothing is said of them."""
+    wanted = gang(group(3, 3, "big"), group(5), demand=topology(blocks=[(4, "node")]))
+    assert "blocks" not in worlds.planned(worlds.pool({"a": 4, "b": 4}, ()), wanted).refusals[0].message
+
+
 def test_a_refused_gang_of_groups_takes_nothing() -> None:
     """What a failed try had taken is free for the next gang."""
     inventory = worlds.pool({"a": 4, "b": 4}, ())

@@ -195,3 +195,11 @@ def test_a_start_by_earlier_runs_says_so() -> None:
     result = planned({"a": (4, 4), "b": (4, 4)}, head(8), running=running)
     assert "when 2 gangs should have ended (1 of them by earlier runs)" in result.refusals[0].message
     assert result.reservations[0].start == NOW + 200.0
+
+
+def test_the_start_of_a_gang_of_several_shapes_stays_where_others_took_what_is_over() -> None:
+    """Twos and threes on 3 + 5 + 4 cards: there is one way to pack them, which a greedy packing misses."""
+    running = (holds("a/first", 2, "a", ends=NOW + 100.0), holds("a/beside", 1, "c", ends=NOW + 120.0))
+    wants = gang(group(3, 2, "two"), group(2, 3, "three"), key="a/head", created=NOW - 10.0)
+    result = planned({"a": (3, 2), "b": (5, 0), "c": (5, 1)}, wants, running=running)
+    assert [(r.gang, r.start) for r in result.reservations] == [("a/head", NOW + 100.0)]

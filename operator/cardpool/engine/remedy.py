@@ -7,25 +7,19 @@ to buy. Every remedy is enough by itself for this gang; those before it in the q
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cardpool.domain.gangs import Gang, GroupShape, NodeFilter, Option, Toleration
-from cardpool.domain.inventory import CARDS, Cause
-from cardpool.domain.topology import TopologyRequest
-from cardpool.engine import explain, fit, matching, pack, reserve
+from cardpool.domain.gangs import Gang, Option
+from cardpool.domain.inventory import Cause
+from cardpool.engine import explain, relax, reserve, scaleup
 from cardpool.engine.future import Future
-from cardpool.engine.ground import Ground
 from cardpool.engine.occupancy import Room
-from cardpool.engine.parts import Run
 from cardpool.engine.probe import Prober
-from cardpool.names import NODE_LEVEL
 
 _NAMED: Final = 3
 _PRUNED: Final = 12
@@ -83,7 +77,11 @@ def remedies(base: Future, gang: Gang, option: Option, rooms: Sequence[Room], no
     yield from _changed(base, gang, option)
     if found is not None and found.kind is Kind.GONE:
         yield found
-    yield from _more(base, gang, option)
+    more = scaleup.enough(base, gang, option)
+    if more is not None:
+        many, where = "s" * (more.number > 1), f" in {more.where}" if more.where else ""
+        text = f"{more.number} more free node{many} such as {more.node} ({more.cards} cards){where} would do"
+        yield Remedy(Kind.NODES, text, node=more.node, more=more.number)
 
 
 def fits(future: Future, gang: Gang, option: Option) -> bool:
@@ -157,113 +155,10 @@ def _opened(base: Future, gang: Gang, option: Option) -> Iterator[Remedy]:
 
 def _changed(base: Future, gang: Gang, option: Option) -> Iterator[Remedy]:
     """The job with less to ask: the first thing whose lack alone lets it fit, then the whole topology."""
-    for text, other, way in (*_without_topology(gang, option), *_without_needs(base.ground, gang, option)):
+    for text, other, way in relax.lighter(base.ground, gang, option):
         if fits(base, other, way):
             yield Remedy(Kind.CHANGED, f"would fit {text}", changed=(other, way))
             return
-
-
-def _without_topology(gang: Gang, option: Option) -> Iterator[tuple[str, Gang, Option]]:
-    asked = (gang.topology, *(shape.topology for shape in option.groups))
-
-    def less(change: Callable[[TopologyRequest], TopologyRequest]) -> tuple[Gang, Option]:
-        groups = tuple(dataclasses.replace(shape, topology=change(shape.topology)) for shape in option.groups)
-        other = dataclasses.replace(gang, topology=change(gang.topology))
-        return other, dataclasses.replace(option, groups=groups)
-
-    required = list(dict.fromkeys(one.required for one in asked if one.required))
-    exclusive = list(dict.fromkeys(one.exclusive for one in asked if one.exclusive))
-    blocks = [
-        f"{block.pods} a {block.level}" for block in dict.fromkeys(block for one in asked for block in one.blocks)
-    ]
-    if required:
-        yield (
-            f"without topology.required {', '.join(required)}",
-            *less(lambda one: dataclasses.replace(one, required="")),
-        )
-    if blocks:
-        yield f"without topology.blocks ({', '.join(blocks)})", *less(lambda one: dataclasses.replace(one, blocks=()))
-    if exclusive:
-        text = f"without topology.exclusive {', '.join(exclusive)}"
-        yield text, *less(lambda one: dataclasses.replace(one, exclusive=""))
-    if bool(required) + bool(blocks) + bool(exclusive) > 1:
-        yield "without any of its topology", *less(lambda _: TopologyRequest())
-
-
-def _without_needs(ground: Ground, gang: Gang, option: Option) -> Iterator[tuple[str, Gang, Option]]:
-    def less(change: Callable[[GroupShape], GroupShape]) -> Option:
-        return dataclasses.replace(option, groups=tuple(change(shape) for shape in option.groups))
-
-    inventory, rows = ground.inventory, ground.layout.rows
-    kept: dict[str, None] = {}
-    for shape in option.groups:
-        tolerance = matching.tolerance(inventory, shape.tolerations)
-        codes = np.unique(tolerance.code[rows])
-        kept.update(dict.fromkeys(tolerance.texts[code] for code in codes if code))
-    if kept:
-        all_ = Toleration(operator="Exists")
-        text = f"with a toleration for what nodes are {', '.join(list(kept)[:_NAMED])}"
-        yield text, gang, less(lambda shape: dataclasses.replace(shape, tolerations=(*shape.tolerations, all_)))
-    if any(matching.chosen(inventory, shape.nodes) is not None for shape in option.groups):
-        text = "without its node selector and required node affinity"
-        yield text, gang, less(lambda shape: dataclasses.replace(shape, nodes=NodeFilter()))
-    for name in sorted({name for shape in option.groups for name, amount in shape.requests.items() if amount > 0}):
-        rest = less(lambda shape, name=name: _unasked(shape, name))  # type: ignore[misc]
-        yield f"but for its requests of {name}", gang, rest
-
-
-def _unasked(shape: GroupShape, name: str) -> GroupShape:
-    requests = {key: amount for key, amount in shape.requests.items() if key != name}
-    return dataclasses.replace(shape, requests=requests)
-
-
-def _more(base: Future, gang: Gang, option: Option) -> Iterator[Remedy]:
-    """How many more free nodes would do: exact for a gang of one shape without blocks, else nothing is said."""
-    prober = Prober(base, gang, option)
-    whole = prober.whole
-    shape = option.groups[0]
-    if not isinstance(whole, Run) or whole.demand.blocks or gang.topology.exclusive or _picks(shape):
-        return
-    need = prober.attempt.fits[0].need
-    if need is None:
-        return
-    ground, level = base.ground, whole.demand.required
-    most, domain = pack.best(prober.attempt.capacities(0, whole.demand), level)
-    names = prober.attempt.tree.names()
-    if level == len(names) - 1:
-        most = 0
-    columns = np.flatnonzero(need)
-    slots = (ground.inventory.capacity[ground.layout.rows][:, columns] // need[columns]).min(axis=1)
-    slots[~_models(ground, prober.attempt.fits[0].exclusions)] = 0
-    if ground.fabrics is not None:  # only of an empty node is it known how many pods its fabrics hold
-        np.minimum(slots, prober.attempt.slots(0), out=slots)
-        slots[ground.free[:, CARDS] < ground.inventory.capacity[ground.layout.rows, CARDS]] = 0
-    where = "" if level < 0 or names[level] == NODE_LEVEL else f" in one {names[level]}"
-    if where and most:
-        starts = ground.layout.starts[level]
-        slots[: starts[domain]] = 0
-        slots[starts[domain + 1] :] = 0
-        where = f" in {explain.domain(ground, level, domain)}"
-    if not len(slots) or not slots.max() or (level == len(names) - 1 and slots.max() < whole.pods):
-        return
-    model = int(slots.argmax())
-    number = math.ceil((whole.pods - most) / int(slots[model]))
-    node, cards = ground.name(model), int(ground.inventory.capacity[ground.layout.rows[model], CARDS])
-    text = f"{number} more free node{'s' * (number > 1)} such as {node} ({cards} cards){where} would do"
-    yield Remedy(Kind.NODES, text, node=node, more=number)
-
-
-def _picks(shape: GroupShape) -> bool:
-    return bool(shape.nodes.selector or shape.nodes.terms or shape.nodes.field_terms)
-
-
-def _models(ground: Ground, exclusions: Sequence[fit.Exclusion]) -> NDArray[np.bool_]:
-    """Nodes whose copy would be open to the gang: at most that they are avoided, or kept as spares, is against them."""
-    open_ = np.ones(ground.size, np.bool_)
-    for text, mask in exclusions:
-        if text != fit.SPARE and not text.startswith(fit.AVOIDED):
-            open_ &= ~mask
-    return open_
 
 
 def _names(keys: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from cardpool.domain.gangs import Gang, Option, Placement, Refusal
-from cardpool.engine import elastic, explain, order, outlook, quota
+from cardpool.engine import elastic, explain, order, place, quota
 from cardpool.engine.cycle import Cycle
 from cardpool.engine.mixing import Mixer
 from cardpool.engine.outlook import BLOCKING
@@ -64,7 +64,7 @@ class Answerer:
     def _kept(self, gang: Gang, options: list[Option]) -> Placement | None:
         """A gang that has run before, with every rank that can where it was."""
         for option in options if gang.previous else ():
-            kept = self.cycle.outlook(option.profile).place(outlook.repaired, gang, option)
+            kept = self.cycle.outlook(option.profile).place(place.keep, gang, option)
             if isinstance(kept, Placement):
                 return kept
         return None
@@ -72,7 +72,7 @@ class Answerer:
     def _fresh(self, gang: Gang, options: list[Option], refusals: dict[str, Refusal]) -> Placement | None:
         """The gang in the first of these options that has room; adds why the others have none."""
         for option in options:
-            answer = self.cycle.outlook(option.profile).place(outlook.fresh, gang, option)
+            answer = self.cycle.outlook(option.profile).place(place.place, gang, option)
             if isinstance(answer, Placement):
                 return answer
             if answer is not None:

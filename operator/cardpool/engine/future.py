@@ -87,11 +87,15 @@ class Future:
         mark = self.ground.snapshot()
         answer = place.place(self.ground, gang, option)
         if isinstance(answer, Placement):
-            self.note(mark)
-            if gang.topology.exclusive:
-                level = self.ground.inventory.trees[self.ground.profile].names().index(gang.topology.exclusive)
-                self.shut(self.ground.around(level, positions(self.ground, answer)))
+            self.settled(mark, gang, answer)
         return answer
+
+    def settled(self, mark: Snapshot, gang: Gang, placement: Placement) -> None:
+        """The gang has its place, taken since; nothing is left of a domain that it wants for itself."""
+        self.note(mark)
+        closes = alone(self.ground, gang, placement)
+        if closes is not None:
+            self.shut(closes)
 
     def note(self, mark: Snapshot) -> None:
         """What was taken of the ground since is gone for good."""
@@ -113,3 +117,11 @@ class Future:
 def positions(ground: Ground, placement: Placement) -> NDArray[np.intp]:
     """Where a placement's nodes stand, each once."""
     return np.array(sorted({ground.position(node) for node in placement.nodes()}), np.intp)
+
+
+def alone(ground: Ground, gang: Gang, placement: Placement) -> Mask | None:
+    """The positions of the domains that the gang has for itself, placed like this; None where it wants none."""
+    if not gang.topology.exclusive:
+        return None
+    level = ground.inventory.trees[ground.profile].names().index(gang.topology.exclusive)
+    return ground.around(level, positions(ground, placement))

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from cardpool.domain.gangs import Gang, Option, Placement
-from cardpool.engine import bundle, fabrics, future, place
+from cardpool.engine import bundle, fabrics, place
 from cardpool.engine.attempt import Attempt, Mask
 from cardpool.engine.future import Future
 from cardpool.engine.occupancy import Room
@@ -113,10 +113,7 @@ def _seat(ahead: Future, gang: Gang, option: Option, scope: Mask | None) -> Plac
     if not bundle.settle(attempt, Prober(ahead, gang, option).whole, scope):
         return None
     answer = place.placement(attempt)
-    ahead.note(mark)
-    if gang.topology.exclusive:
-        level = ahead.ground.inventory.trees[ahead.ground.profile].names().index(gang.topology.exclusive)
-        ahead.shut(ahead.ground.around(level, future.positions(ahead.ground, answer)))
+    ahead.settled(mark, gang, answer)
     return answer
 
 

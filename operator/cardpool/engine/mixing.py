@@ -14,7 +14,7 @@ from typing import Final
 
 from cardpool.domain.gangs import Gang, Mix, Placement, Refusal
 from cardpool.domain.inventory import Inventory
-from cardpool.engine import explain, heads, outlook, spread, trial, ways
+from cardpool.engine import explain, heads, place, spread, trial, ways
 from cardpool.engine.heads import Head
 from cardpool.engine.lands import Lands
 from cardpool.engine.outlook import Outlook
@@ -76,7 +76,7 @@ class Mixer:
                 return None
             part, option = one.part(profile, pieces)
             part = dataclasses.replace(part, previous=back[profile])
-            ways_back = (outlook.repaired, trial.inside(self.lands.mask(profile, scope)))
+            ways_back = (place.keep, trial.inside(self.lands.mask(profile, scope)))
             how = next((how for how in ways_back if one.would(how, profile, part, option)), None)
             if how is None:
                 return None
@@ -119,7 +119,7 @@ def _roomy(one: Trial, way: Way) -> bool:
     subs = ways.by_profile(way)
     short = [profile for profile, pieces in subs.items() if not one.fits(profile, pieces, None)]
     if short and (one.why is None or one.why[1].reason is Reason.QUOTA_EXCEEDED):
-        answer = one.lands.view(short[0]).place(outlook.fresh, *one.part(short[0], subs[short[0]]))
+        answer = one.lands.view(short[0]).place(place.place, *one.part(short[0], subs[short[0]]))
         others = sum(ways.pods(subs[name]) for name in subs if name not in short)
         if isinstance(answer, Refusal):
             one.no(way, dataclasses.replace(answer, fit=answer.fit + others))

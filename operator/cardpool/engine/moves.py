@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
 from cardpool.domain.gangs import Gang, Move, Option, Placement
 from cardpool.domain.inventory import CARDS
 from cardpool.domain.teams import Moving
-from cardpool.engine import defrag, preempt, quota
+from cardpool.engine import defrag, future, landing, preempt, quota
 from cardpool.engine.defrag import Found
 from cardpool.engine.future import Future
 from cardpool.engine.landing import Mover
@@ -56,6 +58,31 @@ def find(view: Outlook, gang: Gang, option: Option, moving: Moving, left: int, m
     present = Future(view.ground, tracked=view.tracked)
     found = defrag.search(ahead(view), gang, option, movers, present=present, most=left, looks=_LOOKS, scopes=_SCOPES)
     return found.moves if isinstance(found, Found) and found.moves else None
+
+
+def shift(view: Outlook, moves: Moves, gang: Gang | None, option: Option) -> Placement | None:
+    """Let gangs move, and keep what they leave for this gang; None, and nobody moved, where it has no place then.
+
+    Nobody else gets a card of their new nodes in this cycle. Without a gang nothing is kept: an empty placement.
+    """
+    late, back, rooms, ground = view.late().copy(), view.returning(), [mover.room for mover, _ in moves], view.ground
+    late.settle(back, -1)
+    late.settle(rooms)
+    for mover, placement in moves:
+        landing.settle(late, mover, placement)
+    answer = late.place(gang, option) if gang is not None else Placement("", option.profile, ())
+    if not isinstance(answer, Placement):
+        return None
+    late.settle(back)
+    closed = np.zeros(ground.size, np.bool_)
+    for _, placement in moves:
+        closed[future.positions(ground, placement)] = True
+    at = np.flatnonzero(closed)
+    ground.put(at, np.zeros_like(ground.free[at]))
+    if ground.fabrics is not None:
+        ground.fabrics.shut(closed)
+    view.follow(late, [room.gang.uid for room in rooms], gang)
+    return answer
 
 
 def _may(view: Outlook, room: Room, moving: Moving, min_runtime: float) -> bool:

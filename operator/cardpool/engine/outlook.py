@@ -12,12 +12,11 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 
 from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
-from cardpool.engine import explain, fabrics, future, landing, occupancy, place, probe, reserve
+from cardpool.engine import explain, fabrics, future, occupancy, probe, reserve
 from cardpool.engine.future import Future
 from cardpool.engine.ground import Ground
-from cardpool.engine.landing import Mover
 from cardpool.engine.occupancy import Room
-from cardpool.engine.shelf import Positions
+from cardpool.engine.overlap import Overlap
 from cardpool.names import Reason
 
 Place = Callable[[Ground, Gang, Option], Placement | Refusal | None]
@@ -49,7 +48,7 @@ class Outlook:
         self.ground, self.running, self.now, self.tracked = ground, running, now, tracked
         self._rooms: list[Room] | None = None
         self._late: Future | None = None
-        self._common: dict[tuple[bool, bool], Common] = {}
+        self._common: dict[tuple[bool, bool], Overlap] = {}
         self.claimed: Gang | None = None
         self.gone: set[str] = gone if gone is not None else set()
         self.kept: Future | None = None
@@ -138,7 +137,7 @@ class Outlook:
         common = self._common.get(key)
         if common is None:
             futures = [one.ground for one in (late, kept) if one is not None]
-            common = self._common[key] = Common(self.ground, futures)
+            common = self._common[key] = Overlap(self.ground, futures)
         return common.current()
 
     def _fits_now(self, gang: Gang, option: Option) -> bool:
@@ -147,11 +146,7 @@ class Outlook:
     def _occupy(self, gang: Gang, placement: Placement) -> None:
         """Let those who come later in the cycle see who sits where."""
         ground = self.ground
-        at = future.positions(ground, placement)
-        closes = None
-        if gang.topology.exclusive:
-            level = ground.inventory.trees[ground.profile].names().index(gang.topology.exclusive)
-            closes = ground.around(level, at)
+        at, closes = future.positions(ground, placement), future.alone(ground, gang, placement)
         for one in (ground, self._late.ground if self._late else None, self.kept.ground if self.kept else None):
             if one is not None:
                 one.held[at] += 1
@@ -184,32 +179,12 @@ class Outlook:
         held = [room for room in self.rooms() if room.gang.uid not in self.gone | promised]
         return found, [room for room in held if not (self._late in bounds and room.gang.leaving)]
 
-    def shift(self, moves: Sequence[tuple[Mover, Placement]], gang: Gang | None, option: Option) -> Placement | None:
-        """Let gangs move, and keep what they leave for this gang; None, and nobody moved, where it has no place then.
-
-        Nobody else gets a card of their new nodes in this cycle. Without a gang nothing is kept: an empty placement.
-        """
-        late, back, rooms = self.late().copy(), self.returning(), [mover.room for mover, _ in moves]
-        late.settle(back, -1)
-        late.settle(rooms)
-        for mover, placement in moves:
-            landing.settle(late, mover, placement)
-        answer = late.place(gang, option) if gang is not None else Placement("", option.profile, ())
-        if not isinstance(answer, Placement):
-            return None
-        late.settle(back)
-        closed = np.zeros(self.ground.size, np.bool_)
-        for _, placement in moves:
-            closed[future.positions(self.ground, placement)] = True
-        at = np.flatnonzero(closed)
-        self.ground.put(at, np.zeros_like(self.ground.free[at]), self.ground.busy[at])
-        if self.ground.fabrics is not None:
-            self.ground.fabrics.shut(closed)
-        self.gone.update(room.gang.uid for room in rooms)
+    def follow(self, late: Future, moved: Collection[str], gang: Gang | None) -> None:
+        """From now on this is what is to come, with these gangs (uids) gone; what they leave is kept for the gang."""
+        self.gone.update(moved)
         self._late = late
         self._common.clear()
         self.claimed = gang if gang is not None else self.claimed
-        return answer
 
     def opening(self, gang: Gang, option: Option, *, patient: bool) -> reserve.Opening | None:
         """When the gang could start at the earliest."""
@@ -234,43 +209,3 @@ class Outlook:
         found = self.late().copy()
         found.settle([room for room in self.rooms() if not room.gang.leaving and room.gang.uid not in self.gone])
         return found
-
-
-class Common:
-    """What is free on a ground and on others as well, brought up to date where one of them changed."""
-
-    __slots__ = ("_grounds", "_seen", "_shared")
-
-    def __init__(self, ground: Ground, others: Sequence[Ground]) -> None:
-        self._grounds = [ground, *others]
-        self._shared = ground.copy()
-        self._shared.held, self._shared.closed = ground.held, ground.closed
-        self._seen = [0 for _ in self._grounds]
-        self._refresh(np.arange(ground.size))
-
-    def current(self) -> Ground:
-        """The room of this moment; what is taken of it has to be taken from the others too."""
-        touched = [one.since(seen) for one, seen in zip(self._grounds, self._seen, strict=True)]
-        if any(at is None for at in touched):
-            self._refresh(np.arange(self._shared.size))
-        else:
-            at = np.unique(np.concatenate([at for at in touched if at is not None]))
-            if len(at):
-                self._refresh(at)
-        return self._shared
-
-    def _refresh(self, at: Positions) -> None:
-        rooms = [one.free[at] for one in self._grounds]
-        self._shared.put(at, np.minimum.reduce(rooms), self._grounds[0].busy[at])
-        self._shared.fabrics = fabrics.beside(self._grounds[0].fabrics, [one.fabrics for one in self._grounds[1:]])
-        self._seen = [one.version() for one in self._grounds]
-
-
-def fresh(ground: Ground, gang: Gang, option: Option) -> Placement | Refusal:
-    """A place from scratch."""
-    return place.place(ground, gang, option)
-
-
-def repaired(ground: Ground, gang: Gang, option: Option) -> Placement | None:
-    """A place in which every rank that can stays where it was."""
-    return place.keep(ground, gang, option)

@@ -37,7 +37,7 @@ class Shifter:
             if not moves.coming(view, gang, option):
                 since = (gang.queued or gang.created) + moving.after if moving.after else cycle.now
                 found = self._moves(view, gang, option, moving, since)
-            placement = view.shift(found, gang, option) if found is not None else None
+            placement = moves.shift(view, found, gang, option) if found is not None else None
             if found is None or placement is None:
                 continue
             cycle.moves += moves.told(found, gang.key, gang.key)
@@ -59,7 +59,7 @@ class Shifter:
             if fits or not moves.scattered(view, option):
                 continue
             found = self._moves(view, gang, option, moving, cycle.now)
-            if found is not None and view.shift(found, None, option) is not None:
+            if found is not None and moves.shift(view, found, None, option) is not None:
                 cycle.moves += moves.told(found, "", gang.key)
 
     def _moves(self, view: Outlook, gang: Gang, option: Option, moving: Moving, since: float) -> moves.Moves | None:

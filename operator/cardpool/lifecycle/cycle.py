@@ -20,6 +20,7 @@ from cardpool.lifecycle import (
     draft,
     finishing,
     invalid,
+    labelling,
     learning,
     membership,
     queueing,
@@ -56,7 +57,7 @@ class Memory:
     seating: membership.Seating = field(default_factory=membership.Seating)
     survey: survey.Survey = field(default_factory=survey.Survey)
     known: supernode.Remembered = field(default_factory=dict)
-    labels: cardpool.LabelMemory = field(default_factory=cardpool.LabelMemory)
+    labels: labelling.LabelMemory = field(default_factory=labelling.LabelMemory)
     settled: reporting.Settled = field(default_factory=dict)
     pending: dict[str, rooms.Promises] = field(default_factory=dict)
     inventory: stock.Kept = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The ends of a job: suspended, finished, cleaned up, expired.
+"""The ends of a job: failed or succeeded once and for good, suspended, cleaned up, expired.
 
 ``Succeeded`` tells the outcome at once, ``Finished`` follows when the pods that the clean-up takes are gone, and
 ``Suspended`` is True only when the last pod is gone.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from cardpool.api import common
 from cardpool.api.trainingjob import CleanPodPolicy
 from cardpool.domain.world import JobRecord, World
-from cardpool.lifecycle import restart, times
+from cardpool.lifecycle import times
 from cardpool.lifecycle.actions import Step
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import OPERATOR, Condition, Kind, Reason
@@ -18,6 +18,31 @@ from cardpool.names import OPERATOR, Condition, Kind, Reason
 def terminal(draft: Draft) -> bool:
     """True once the outcome is known: nothing brings the job back."""
     return draft.status.completion_time is not None
+
+
+def fail(draft: Draft, reason: Reason, message: str) -> None:
+    """The job ends without success; a terminal state stays."""
+    draft.update(completion_time=times.at(draft.now), retry_after=None)
+    draft.board.put(Condition.SUCCEEDED, False, reason, message)
+    draft.board.put(Condition.STALLED, True, reason, message)
+    _end(draft, reason, message)
+    draft.event(reason, message, warning=True)
+
+
+def succeed(draft: Draft, message: str) -> None:
+    """The job has done its work."""
+    draft.update(completion_time=times.at(draft.now), retry_after=None)
+    draft.board.put(Condition.SUCCEEDED, True, Reason.SUCCEEDED, message)
+    draft.board.drop(Condition.STALLED)
+    _end(draft, Reason.SUCCEEDED, message)
+    draft.event(Reason.SUCCEEDED, message)
+
+
+def _end(draft: Draft, reason: Reason, message: str) -> None:
+    for kind in (Condition.RUNNING, Condition.RESTARTING, Condition.RECONCILING):
+        if draft.board.reason(kind):
+            draft.board.put(kind, False, reason, message)
+    draft.board.put(Condition.FINISHED, False, Reason.WAITING_FOR_CLEANUP, "pods are being removed")
 
 
 def finish(draft: Draft) -> None:
@@ -130,13 +155,13 @@ def too_late(draft: Draft) -> bool:
     if limits.active_seconds is not None and started:
         if draft.now >= started + limits.active_seconds:
             text = f"spec.deadlines.activeSeconds ({limits.active_seconds} s) have passed since the first start"
-            restart.fail(draft, Reason.DEADLINE_EXCEEDED, text)
+            fail(draft, Reason.DEADLINE_EXCEEDED, text)
             return True
         draft.again(started + limits.active_seconds)
     if limits.pending_seconds is not None and queued and not started and draft.placement is None:
         if draft.now >= queued + limits.pending_seconds:
             text = f"spec.deadlines.pendingSeconds ({limits.pending_seconds} s) have passed in the queue"
-            restart.fail(draft, Reason.DEADLINE_EXCEEDED, text)
+            fail(draft, Reason.DEADLINE_EXCEEDED, text)
             return True
         draft.again(queued + limits.pending_seconds)
     return False

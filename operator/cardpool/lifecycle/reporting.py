@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cardpool.api.supernode import SpareCounts
 from cardpool.domain.gangs import PlanResult
 from cardpool.domain.world import World
-from cardpool.lifecycle import cardpool, lacking, queueing, stock, supernode, survey, tally, times
+from cardpool.lifecycle import cardpool, labelling, lacking, queueing, stock, supernode, survey, tally, times
 from cardpool.lifecycle.actions import ApplyNodeLabels, Step
 from cardpool.lifecycle.draft import Draft, PoolView
 from cardpool.lifecycle.membership import Membership
@@ -79,10 +79,10 @@ def supernode_steps(account: Account, settled: Settled) -> list[Step]:
     return steps
 
 
-def pool_steps(account: Account, labels: cardpool.LabelMemory) -> tuple[list[Step], list[ApplyNodeLabels]]:
+def pool_steps(account: Account, labels: labelling.LabelMemory) -> tuple[list[Step], list[ApplyNodeLabels]]:
     """The pools whose status changes, and the node labels to apply."""
     world, place, court = account.world, account.place, account.court
-    actions, foreign = cardpool.label_nodes(world, place, account.registry, labels)
+    actions, foreign = labelling.label_nodes(world, place, account.registry, labels)
     if labels.place is not place:
         labels.place, labels.lacking = place, lacking.found(world.pools, place)
     jobs = _queued_and_running(world)

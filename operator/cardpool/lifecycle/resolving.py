@@ -11,7 +11,7 @@ from cardpool.api.trainingjob import OnMissing
 from cardpool.checkpoint import report
 from cardpool.checkpoint.records import Result
 from cardpool.domain.world import Exit, PodRecord
-from cardpool.lifecycle import resolverpod, restart, starting, times
+from cardpool.lifecycle import finishing, resolverpod, restart, starting, times
 from cardpool.lifecycle.actions import CreateObject
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import CHECKPOINT_CONTAINER, Condition, Reason
@@ -54,7 +54,7 @@ def start(draft: Draft) -> None:
     if manifest is None:
         mount = draft.spec.checkpoint.volume_mount if draft.spec.checkpoint is not None else ""
         text = f"spec.checkpoint.volumeMount {mount} is no mount of the card container of the first group"
-        restart.fail(draft, Reason.INVALID_SPEC, text)
+        finishing.fail(draft, Reason.INVALID_SPEC, text)
         return
     draft.pods.append(CreateObject(manifest, draft.status.attempt))
     text = "the newest complete checkpoint is being looked for"
@@ -151,7 +151,7 @@ def _none_found(draft: Draft) -> None:
         restart.take_back(draft, Reason.CHECKPOINT_VANISHED, text, {})
         draft.update(retry_after=times.at(draft.now + RETRY_VANISHED))
     elif checkpoint is not None and checkpoint.on_none is OnMissing.FAIL:
-        restart.fail(draft, Reason.CHECKPOINT_NONE, "no checkpoint was found and spec.checkpoint.onNone is Fail")
+        finishing.fail(draft, Reason.CHECKPOINT_NONE, "no checkpoint was found and spec.checkpoint.onNone is Fail")
     else:
         _fresh(draft, Reason.CHECKPOINT_NONE, "no checkpoint was found: the training starts from the beginning")
 
@@ -164,4 +164,4 @@ def _all_invalid(draft: Draft, found: report.Report) -> None:
         _fresh(draft, Reason.CHECKPOINT_INVALID, f"{text}: the training starts from the beginning", _skipped(found))
         return
     draft.board.put(Condition.CHECKPOINT_VERIFIED, False, Reason.CHECKPOINT_INVALID, text)
-    restart.fail(draft, Reason.CHECKPOINT_INVALID, f"{text} and spec.checkpoint.onAllInvalid is Fail")
+    finishing.fail(draft, Reason.CHECKPOINT_INVALID, f"{text} and spec.checkpoint.onAllInvalid is Fail")

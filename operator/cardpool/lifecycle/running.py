@@ -10,7 +10,7 @@ from cardpool.api.jobstatus import PlacementState
 from cardpool.api.trainingjob import Success
 from cardpool.domain.world import Exit, PodRecord
 from cardpool.faults import episodes
-from cardpool.lifecycle import fabrics, ranks, restart, sizes, starting, times
+from cardpool.lifecycle import fabrics, finishing, ranks, restart, sizes, starting, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.lifecycle.restart import Cause
 from cardpool.names import Attribution, Condition, Reason
@@ -147,7 +147,7 @@ def progress(draft: Draft) -> None:
     draft.update(ready=f"{running + len(done)}/{total}")
     if len(done) == total or (draft.spec.success is Success.RANK0 and 0 in done):
         which = "rank 0" if draft.spec.success is Success.RANK0 else f"all {total} ranks"
-        restart.succeed(draft, f"{which} succeeded")
+        finishing.succeed(draft, f"{which} succeeded")
         return
     if running + len(done) == total:
         _all_run(draft, total)

@@ -8,7 +8,7 @@ from typing import Final
 from cardpool.api.jobstatus import QueuePlace
 from cardpool.domain.gangs import Advice, Gang, Refusal
 from cardpool.engine import explain
-from cardpool.lifecycle import learning, mixes, restart, shapes, sizes, times
+from cardpool.lifecycle import charging, learning, mixes, restart, shapes, sizes, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import Attribution, Condition, Reason
 
@@ -62,7 +62,7 @@ def ask(draft: Draft, priority: int) -> None:
     why = fault.attribution if fault is not None else Attribution.PREEMPTION
     told = draft.status.size is not None and draft.status.size.next is not None
     stays = bool(previous) and (why is not Attribution.PREEMPTION or told)
-    repair = stays and why not in restart.OWN
+    repair = stays and why not in charging.OWN
     declared = draft.spec.expected_runtime_seconds
     learned = learning.asked(draft, chosen) if mix is None else None  # nothing is learned of how mixes run
     draft.gang = Gang(

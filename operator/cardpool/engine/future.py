@@ -93,9 +93,15 @@ class Future:
     def settled(self, mark: Snapshot, gang: Gang, placement: Placement) -> None:
         """The gang has its place, taken since; nothing is left of a domain that it wants for itself."""
         self.note(mark)
+        self.seat(placement)
         closes = alone(self.ground, gang, placement)
         if closes is not None:
             self.shut(closes)
+
+    def seat(self, placement: Placement) -> None:
+        """A gang will sit there: nobody may have a domain of that for itself."""
+        if self.tracked:
+            self.ground.held[positions(self.ground, placement)] += 1
 
     def note(self, mark: Snapshot) -> None:
         """What was taken of the ground since is gone for good."""

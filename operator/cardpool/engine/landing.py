@@ -72,6 +72,7 @@ def settle(ahead: Future, mover: Mover, placement: Placement) -> None:
         if need is not None and nodes:
             ground.take(np.bincount([ground.position(node) for node in nodes], minlength=ground.size), need)
     ahead.note(mark)
+    ahead.seat(placement)
 
 
 def moves(mover: Mover, placement: Placement) -> bool:
@@ -135,6 +136,7 @@ def _put(trial: Future, present: Future, mover: Mover, closed: Mask | None) -> P
         if isinstance(answer, Placement):
             taken = ground.taken(mark)
             trial.take(taken.at, taken.amounts, taken.fabrics)
+            trial.seat(answer)
             beyond = np.zeros_like(room)
             beyond[taken.at] = taken.amounts
             beyond[mover.room.at] = np.maximum(beyond[mover.room.at] - mover.room.seats.amounts, 0)

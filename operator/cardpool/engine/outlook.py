@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 
 from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
-from cardpool.engine import explain, fabrics, future, occupancy, probe, reserve
+from cardpool.engine import explain, fabrics, future, occupancy, overlap, probe, reserve
 from cardpool.engine.future import Future
 from cardpool.engine.ground import Ground
 from cardpool.engine.occupancy import Room
@@ -175,6 +175,8 @@ class Outlook:
         if bounds:
             found.ground.put(np.arange(found.ground.size), np.maximum(found.raw, 0))
             found.ground.fabrics = fabrics.beside(self.ground.fabrics, [bound.ground.fabrics for bound in bounds])
+        if bounds and self.tracked:
+            overlap.company(found.ground, [self.ground, *(bound.ground for bound in bounds)])
         promised = self.waits if self.kept in bounds else frozenset()
         held = [room for room in self.rooms() if room.gang.uid not in self.gone | promised]
         return found, [room for room in held if not (self._late in bounds and room.gang.leaving)]

@@ -14,6 +14,12 @@ from cardpool.engine.ground import Ground
 from cardpool.engine.shelf import Positions
 
 
+def company(shared: Ground, grounds: Sequence[Ground]) -> None:
+    """Whoever sits on one of the grounds, or will, and whoever has a domain of it alone, counts on the shared one."""
+    np.maximum.reduce([one.held for one in grounds], out=shared.held)
+    np.maximum.reduce([one.closed for one in grounds], out=shared.closed)
+
+
 class Overlap:
     """The least of some grounds' free room, on a ground of its own."""
 
@@ -22,7 +28,6 @@ class Overlap:
     def __init__(self, ground: Ground, others: Sequence[Ground]) -> None:
         self._grounds = [ground, *others]
         self._shared = ground.copy()
-        self._shared.held, self._shared.closed = ground.held, ground.closed
         self._seen = [0 for _ in self._grounds]
         self._refresh(np.arange(ground.size))
 
@@ -35,6 +40,8 @@ class Overlap:
             at = np.unique(np.concatenate([at for at in touched if at is not None]))
             if len(at):
                 self._refresh(at)
+        if self._shared.tracked:
+            company(self._shared, self._grounds)
         return self._shared
 
     def _refresh(self, at: Positions) -> None:

@@ -109,6 +109,27 @@ def test_a_reservation_to_be_alone_keeps_the_whole_domain() -> None:
     assert [r.reason for r in result.refusals] == [Reason.TOPOLOGY_UNFIT, Reason.RESERVED_FOR_OTHER]
 
 
+@pytest.mark.parametrize(("runtime", "passes"), [(None, False), (50.0, True)], ids=["for long", "gone by then"])
+def test_nobody_has_a_domain_alone_in_which_the_head_has_its_place(runtime: float | None, passes: bool) -> None:
+    """The head's nodes are in both racks, one of which is empty now: it may be had alone only until the head starts."""
+    running = [holds("b/one", 7, "r1-0", pods=(("r1-0", 4, {}), ("r1-1", 3, {})), ends=50.0)]
+    used = {"r1_0": {"used_cards": 4}, "r1_1": {"used_cards": 3}}
+    head = gang(group(10), key="a/head", priority=1)
+    result = planned(racks(**used), head, alone(1, runtime=runtime), running=running, strategy="Backfill")
+    assert [(r.gang, r.start) for r in result.reservations] == [("a/head", 50.0)]
+    assert passes == bool(result.placements)
+
+
+def test_nobody_has_a_domain_alone_that_others_leave_for_another() -> None:
+    """The first gets the rest of the second rack when the victim is gone; the rack is not to be had alone meanwhile."""
+    running = [holds("a/low", 8, "r1-0", pods=(("r1-0", 4, {}), ("r1-1", 4, {})))]
+    used = {"r1_0": {"used_cards": 4}, "r1_1": {"used_cards": 4}}
+    first = gang(group(12), key="a/first", priority=1)
+    result = planned(racks(**used), first, alone(1, key="b/alone"), running=running, rules=Rules(within_team=True))
+    assert [placement.gang for placement in result.preempting] == ["a/first"]
+    assert result.placements == ()
+
+
 @st.composite
 def tenants(draw: st.DrawFn) -> tuple[Inventory, list[Running], list[Gang]]:
     """Two or three racks with room, some gangs that run, and some that want in, each alone or not."""

@@ -107,6 +107,29 @@ def test_asking_again_in_an_unchanged_pool_gives_the_same(rows: list[build.NodeR
     assert first == everything(inventory, queue, [], "Backfill")
 
 
+@THOROUGH
+@given(node_rows(most=12, zones="aab"), st.data())
+def test_an_answer_that_stands_is_the_answer_of_any_later_moment(rows: list[build.NodeRow], data: Any) -> None:
+    """Before the moment that an answer names itself a new one is the same, with its words and its advice."""
+    queue = [dataclasses.replace(gang, queued=data.draw(st.sampled_from((0.0, 1.0)))) for gang in data.draw(queues())]
+    crowd, strategy = data.draw(crowds(rows)), data.draw(st.sampled_from(STRATEGIES))
+    rules = Rules(
+        within_team=data.draw(st.booleans()),
+        min_runtime=data.draw(st.sampled_from((0.0, 8.0))),
+        patience=data.draw(st.sampled_from((0.0, 7.0, 300.0))),
+    )
+
+    def ask(now: float) -> tuple[PlanResult, list[str]]:
+        found = plan.plan(inventory_of(rows), queue, now=now, strategy=strategy, running=crowd, rules=rules)
+        advice = found.advice
+        return found, [advice.of(gang.key) for gang in queue] if advice is not None else []
+
+    first, words = ask(5.0)
+    until = first.until if first.until is not None else 0.0
+    moments = [moment for moment in (5.5, 6.9, 7.0, 8.0, 9.5, 10.0, 14.0, 19.5, 20.0, 400.0) if moment < until]
+    assert [(first, words)] * len(moments) == [ask(moment) for moment in moments]
+
+
 @QUICK
 @given(st.lists(st.sets(st.integers(0, 29), max_size=6), max_size=8), st.data())
 def test_a_renewed_value_equals_a_made_one(changes: list[set[int]], data: Any) -> None:

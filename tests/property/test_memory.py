@@ -37,7 +37,7 @@ class Doubted(SimCluster):
         again = cycle.decide(replace(world, now=self.now), self.registry, SETTINGS, self.memory)
         assert fresh == warm
         assert fresh == again
-        self.rested += len(self.memory.resting)
+        self.rested += len(self.memory.roll.rests)
         return again
 
 
@@ -88,12 +88,12 @@ def test_gangs_that_run_rest_until_something_of_theirs_moves() -> None:
     cluster = Doubted()
     first, second = cluster.submit("a", job_spec(2, 8)), cluster.submit("b", job_spec(2, 8))
     cluster.settle()
-    resting = set(cluster.memory.resting)
+    resting = set(cluster.memory.roll.rests)
     cluster.health(cluster.pods_of(first)[0].key, "card-0", "Unhealthy")
     for _ in range(3):
         cluster.step(6.0)
 
-    assert resting == {cluster.jobs[first].uid, cluster.jobs[second].uid}
+    assert resting == {first, second}
     assert cluster.condition(first, Condition.RESTARTING)[0] == "True"
     assert cluster.jobs[second].status.history == ()
 
@@ -103,7 +103,7 @@ def test_a_deadline_ends_the_rest_of_a_gang() -> None:
     cluster = Doubted()
     key = cluster.submit("a", job_spec(2, 8, deadlines={"activeSeconds": 600}))
     cluster.settle()
-    rested = len(cluster.memory.resting)
+    rested = len(cluster.memory.roll.rests)
     cluster.step(500.0)
     before = cluster.jobs[key].status.completion_time
     cluster.step(200.0)

@@ -303,7 +303,8 @@ class PlanResult:
     ``preempting`` are the placements that gangs will get once the ``evictions`` (and those of earlier cycles) are
     done: those gangs are refused in this cycle with WaitingForPreemption, as are those for whom others make the
     ``moves``. For the ``vain`` no moves were found. ``wake`` is when planning again would answer otherwise though
-    nothing else changed (seconds since the epoch). ``advice`` is worked out only when it is asked.
+    nothing else changed (seconds since the epoch). ``advice`` is worked out only when it is asked. Before ``until`` the
+    same questions in the same pool get this very answer, advice included; None where nobody can tell.
     """
 
     placements: tuple[Placement, ...] = ()
@@ -316,3 +317,4 @@ class PlanResult:
     vain: tuple[str, ...] = ()
     wake: float | None = None
     advice: Advice | None = field(default=None, compare=False, repr=False)
+    until: float | None = field(default=None, compare=False, repr=False)

@@ -22,7 +22,7 @@ from cardpool.engine.remedy import Kind, Remedy
 from cardpool.names import Reason
 
 FIRST: Final = 50  # so many of the queue are advised
-_SHAPES: Final = 12  # so many different questions are looked into in a cycle
+_SHAPES: Final = 12  # so many different questions are looked into in a cycle, those of the first in the queue
 _NAMED: Final = 4
 _NODES: Final = 4096  # on larger profiles fewer, so that a cycle's advice costs about the same
 
@@ -43,7 +43,8 @@ class Advisor:
         self.inventory, self.outlook, self.ledger, self.now = inventory, outlook, ledger, now
         self.waiting = {refusal.gang: (gang, refusal) for gang, refusal in waiting[:FIRST]}
         self.found: dict[Hashable, Remedy | None] = {}
-        self.left = max(3, _SHAPES * _NODES // max(_NODES, len(inventory.names)))
+        self.most = max(3, _SHAPES * _NODES // max(_NODES, len(inventory.names)))
+        self.kinds: dict[str, Hashable] | None = None
 
     def of(self, gang: str) -> str:
         """What would free it, empty where nothing is known to."""
@@ -54,18 +55,29 @@ class Advisor:
 
     def remedy(self, key: str) -> Remedy | None:
         """The cheapest thing that would do for this gang, None where none was found or looked for."""
-        if key not in self.waiting:
+        if self.kinds is None:
+            self.kinds = self._first()
+        if key not in self.kinds:
             return None
-        gang, refusal = self.waiting[key]
-        views = [self.outlook(option.profile) for option in gang.options if option.profile in self.inventory.profiles]
-        part = any(view.head is gang or view.claimed is gang for view in views)
-        likeness = gang.team, refusal.reason, part, gang.runtime, order.likeness(gang)
-        if likeness not in self.found:
-            if not self.left:
-                return None
-            self.left -= 1
-            self.found[likeness] = self._look(gang, refusal)
-        return self.found[likeness]
+        kind = self.kinds[key]
+        if kind not in self.found:
+            self.found[kind] = self._look(*self.waiting[key])
+        return self.found[kind]
+
+    def _first(self) -> dict[str, Hashable]:
+        """Who is advised, and his question: who asked before makes no difference to what anybody is told."""
+        kinds: dict[str, Hashable] = {}
+        seen: set[Hashable] = set()
+        for key, (gang, refusal) in self.waiting.items():
+            if refusal.reason is not Reason.QUOTA_EXCEEDED and refusal.reason not in BLOCKING:
+                continue
+            views = [self.outlook(one.profile) for one in gang.options if one.profile in self.inventory.profiles]
+            part = any(view.head is gang or view.claimed is gang for view in views)
+            kind = gang.team, refusal.reason, part, gang.runtime, order.likeness(gang)
+            if kind in seen or len(seen) < self.most:
+                seen.add(kind)
+                kinds[key] = kind
+        return kinds
 
     def nodes(self, gang: str) -> dict[str, tuple[int, tuple[str, ...]]]:
         """How many nodes each cause excludes now in the first option, and some names; nothing for who is far behind."""

@@ -33,7 +33,8 @@ class Cycle:
     ``head`` is whom nobody passes, ``blocked`` the gang of each team that its quota is kept for, and on which profiles
     (or ``*``); ``shadow`` is the priority of the last gang of the asked one's team, before it, that would borrow
     (``order``); ``gone`` are the uids of gangs evicted or moved; ``wake`` is the first moment, in seconds since the
-    epoch, at which the same questions could have other answers.
+    epoch, at which the same questions could have other answers; ``fickle`` where something was weighed that changes
+    with every second.
     """
 
     inventory: Inventory
@@ -55,6 +56,7 @@ class Cycle:
     moves: list[Move] = field(default_factory=list)
     vain: list[str] = field(default_factory=list)
     wake: float | None = None
+    fickle: bool = False
 
     def outlook(self, profile: str) -> Outlook:
         """The profile's room, made when it is first asked for."""

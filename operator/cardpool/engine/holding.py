@@ -46,7 +46,7 @@ class Holder:
         elif cycle.strategy == Strategy.BACKFILL:
             if refusal.reason is Reason.QUOTA_EXCEEDED:
                 if patient:
-                    cycle.again(cycle.now - waited + cycle.rules.patience)
+                    cycle.again((gang.queued or gang.created) + cycle.rules.patience)
                 elif gang.team not in cycle.blocked:
                     self._block(gang)
             elif refusal.reason in BLOCKING:

@@ -7,6 +7,7 @@ answer depends on the arguments alone.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Final
@@ -14,7 +15,7 @@ from typing import Final
 from cardpool.domain.gangs import Gang, Placement, PlanResult, Refusal, Running
 from cardpool.domain.inventory import Inventory
 from cardpool.domain.teams import Rules
-from cardpool.engine import advice, cycle, elastic, explain, growth, mixing, order
+from cardpool.engine import advice, cycle, elastic, explain, growth, lasting, mixing, order
 from cardpool.engine.answering import Answerer
 from cardpool.engine.cycle import Cycle, Strategy
 from cardpool.engine.holding import Holder
@@ -82,7 +83,8 @@ class _Walk:
                 self.unserved.append(gang)
             if len(self.waiting) < advice.FIRST:
                 self.waiting.append(elastic.least(gang))
-        return self._result()
+        result = self._result()
+        return dataclasses.replace(result, until=lasting.until(self.cycle, gangs, result))
 
     def _ask(self, gang: Gang) -> Placement | Refusal:
         """A place in what is free; else what others can do for the gang, or what is kept for it."""

@@ -93,6 +93,7 @@ class Taker:
         if not chosen or free < quota.cards_of(option) or self.searches >= _SEARCHES:
             return None
         self.searches += 1
+        cycle.fickle = True  # victims are weighed by what they would lose
         smaller = shrink.search(late, gang, option, chosen, cycle.ledger, cycle.now)
         if smaller is not None and not self._back_before(gang, [room for room, _ in smaller]):
             self.sizes = {room.gang.uid: pods for room, pods in smaller}

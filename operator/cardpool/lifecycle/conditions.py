@@ -13,6 +13,7 @@ from cardpool.names import Condition as Type
 from cardpool.names import Reason
 
 MESSAGE_MAX = 1024
+_WORDS = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}
 
 
 def find(conditions: Iterable[Condition], kind: Type) -> Condition | None:
@@ -37,7 +38,7 @@ class Board:
 
     def put(self, kind: Type, status: bool | None, reason: Reason, message: str = "") -> bool:
         """Set one condition (None = Unknown); True where status or reason changed."""
-        word = {True: ConditionStatus.TRUE, False: ConditionStatus.FALSE, None: ConditionStatus.UNKNOWN}[status]
+        word = _WORDS[status]
         old = self._items.get(kind)
         moved = old is None or old.status != word
         self._items[kind] = Condition(
@@ -57,6 +58,11 @@ class Board:
     def holds(self, kind: Type) -> bool:
         """True where the condition is set and True."""
         return holds(self._items.values(), kind)
+
+    def stands(self, kind: Type, status: bool | None, reason: Reason, message: str = "") -> bool:
+        """True where putting this would change nothing but the generation."""
+        old = self._items.get(kind)
+        return old is not None and (old.status, old.reason, old.message) == (_WORDS[status], reason, message)
 
     def outdated(self, kind: Type) -> bool:
         """True where the condition was judged on another generation."""

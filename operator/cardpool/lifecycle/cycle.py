@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from cardpool.domain.gangs import PlanResult, Running
 from cardpool.domain.world import World
-from cardpool.engine import plan
 from cardpool.engine.build import NodeRow
 from cardpool.faults import cards
 from cardpool.faults.signals import NodeFacts
 from cardpool.lifecycle import (
+    answers,
     cardpool,
+    casting,
     draft,
     finishing,
     invalid,
@@ -26,6 +27,7 @@ from cardpool.lifecycle import (
     queueing,
     reporting,
     resting,
+    roll,
     rooms,
     stock,
     supernode,
@@ -62,7 +64,8 @@ class Memory:
     pending: dict[str, rooms.Promises] = field(default_factory=dict)
     inventory: stock.Kept = field(default_factory=dict)
     record: queueing.Record = field(default_factory=queueing.Record)
-    resting: dict[str, resting.Rest] = field(default_factory=dict)
+    roll: roll.Roll = field(default_factory=roll.Roll)
+    answers: dict[str, answers.Answer] = field(default_factory=dict)
     runtimes: learning.Estimates = field(default_factory=dict)
 
 
@@ -99,13 +102,14 @@ class _Cycle:
         self.facts: dict[str, NodeFacts] = {}
         self.faults: dict[str, survey.Records] = {}
         self.views: dict[str, PoolView] = {}
-        self.drafts: dict[str, Draft] = {}
+        self.roll = memory.roll = memory.roll.begin(world, registry, settings)
+        self.drafts = casting.Cast(self.roll, lambda one: self._around(one.job.uid, one.spec.pool))
+        self.alarms: dict[str, float | None] = {}
         self.promises: dict[str, rooms.Promises] = {}
         self.stock = stock.Stock()
-        self.answers: dict[str, PlanResult] = {}
-        self.resting: dict[str, resting.Rest] = {}
+        self.answers: dict[str, answers.Answer] = {}
         self.wake: float | None = None
-        self.court = queueing.Court(world, memory.record)
+        self.court = queueing.Court(world, memory.record, self.roll)
 
     def run(self) -> Decision:
         self._answer()
@@ -116,7 +120,8 @@ class _Cycle:
         self._answer()
         account = self._account()
         totals = {name: reporting.pool_total(account, name) for name in self.views}
-        return Study(self.place, self.drafts, self.answers, totals, self.stock.rows, self.court.running)
+        told = {name: one.result for name, one in self.answers.items()}
+        return Study(self.place, self.drafts, told, totals, self.stock.rows, self.court.running)
 
     def _answer(self) -> None:
         self.place = membership.assign(self.world, self.registry, self.memory.seating)  # 1. who belongs where
@@ -161,38 +166,30 @@ class _Cycle:
             )
 
     def _judge_jobs(self) -> None:
-        rested, self.memory.resting = self.memory.resting, {}
         for uid in self.memory.pending.keys() - self.world.busy:
             del self.memory.pending[uid]
-        for key in sorted(self.world.jobs):
+        hit = {node for view in self.views.values() for node in (*view.faults, *view.dead)}
+        for key in self.roll.rouse(self.world, self.views, hit):
             job = self.world.jobs[key]
             if job.spec is None or job.spec.managed_by != OPERATOR:
+                self.roll.tell(key, "", (), {})
                 continue
             around, pods = self._around(job.uid, job.spec.pool), self.world.pods_by_owner.get(job.uid, ())
-            rest = rested.get(job.uid)
-            if rest is not None and job.uid not in self.world.busy and rest.lasts(job, pods, around):
-                self._rests(rest, around)
-                continue
             one = draft.open_draft(job, job.spec, around, pods)
             if job.uid in self.world.busy:
                 self.court.busy(one)
                 self.promises[job.uid] = self.memory.pending.get(job.uid) or rooms.promised(one)
                 continue
             if job.deleting:
+                self.roll.tell(key, "", (), {})
                 continue
             trainingjob.judge(one)
             self.court.holds(one)
-            self.drafts[key] = one
+            self.drafts.awake[key], self.alarms[key] = one, one.wake
             self.promises[job.uid] = rooms.promised(one)
-            self.wake = times.earliest(self.wake, one.wake)
+        for key in self.roll.changing:
+            self.court.holds(self.drafts[key])
         self.court.forget()
-
-    def _rests(self, rest: resting.Rest, around: Surroundings) -> None:
-        found, one = rest.resume(around), rest.draft
-        self.court.holds(one, found)
-        self.drafts[one.job.key], self.promises[one.job.uid] = one, {}
-        self.resting[one.job.uid] = rest if found is not None else rest.renewed(self.court.known(one))
-        self.wake = times.earliest(self.wake, one.wake)
 
     def _around(self, uid: str, pool: str) -> Surroundings:
         return Surroundings(
@@ -205,50 +202,45 @@ class _Cycle:
         )
 
     def _plan(self) -> None:
-        queues = self.court.line_up(self.drafts.values())
+        queues = self.court.line_up(self.drafts)
         for pool, view in self.views.items():
-            self.court.look_back(view, self.drafts.values())
+            self.court.look_back(view, self.drafts)
             self.wake = times.earliest(self.wake, self.court.count(view, self.world.pools[pool]))
         for pool, gangs in sorted(queues.items()):
             view = self.views[pool]
-            self.answers[pool] = plan.plan(
+            moving = self.court.policy(view, self.drafts)
+            question = answers.Question(
                 stock.inventory(self.memory.inventory, pool, view.spec, self.stock.rows.get(pool, {})),
                 gangs,
-                now=self.world.now,
-                strategy=view.spec.queue.strategy.value,
-                running=self.court.running.get(pool, ()),
-                rules=replace(
-                    teams.rules(view.spec, self.court.usage[pool]), moving=self.court.policy(view, self.drafts)
-                ),
+                self.court.running.get(pool, ()),
+                replace(teams.rules(view.spec, self.court.usage[pool]), moving=moving),
+                view.spec.queue.strategy.value,
             )
+            self.answers[pool] = answers.answer(self.memory.answers, pool, question, self.world.now)
 
     def _accept(self) -> None:
         for answer in self.answers.values():
             for one in queueing.carry_out(answer, self.drafts, self.memory.record, self.world.now):
+                self.drafts.stir(one)
                 self.promises[one.job.uid] = rooms.promised(one)
                 self.court.decided(one)
-                self.resting.pop(one.job.uid, None)
-            self.wake = times.earliest(self.wake, answer.wake)
-        self.court.remember(self.drafts.values())
-        self.court.learn(self.drafts.values())
+            self.wake = times.earliest(self.wake, answer.result.wake)
+        awake = self.drafts.awake.values()
+        self.court.remember(awake)
+        self.court.learn(awake)
 
     def _decision(self) -> Decision:
-        reporting.retain(self.drafts.values(), self.views)
-        jobs: list[Step] = []
-        for one in self.drafts.values():
-            rest = self.resting.get(one.job.uid)
-            step = one.step() if rest is None else None
-            if rest is not None or (step is None and (rest := self._at_rest(one)) is not None):
-                self.memory.resting[one.job.uid] = rest
-            if step is not None:
-                jobs.append(step)
-                self.memory.pending[one.job.uid] = self.promises.get(one.job.uid, {})
-            self.wake = times.earliest(self.wake, one.wake)
-        broken = [step for job in self.world.jobs.values() if (step := invalid.job_step(job, self.world.now))]
+        reporting.retain(self.drafts.awake.values(), self.views)
+        jobs = [step for key in sorted(self.drafts.awake) if (step := self._step(key)) is not None]
+        late = min(self.roll.alarms.values(), default=None)
+        self.wake = times.earliest(self.wake, late)
+        up = [self.world.jobs[key] for key in sorted(self.roll.up)]
+        broken = [step for job in up if (step := invalid.job_step(job, self.world.now))]
         account, busy = self._account(), self.world.busy
         pools, labels = reporting.pool_steps(account, self.memory.labels)
         others = (*broken, *finishing.reopen(self.world))
         steps = [*reporting.supernode_steps(account, self.memory.settled), *pools, *jobs, *others]
+        self.roll.whole = True
         return Decision(
             steps=tuple(step for step in steps if step.uid not in busy),
             labels=tuple(labels),
@@ -258,9 +250,18 @@ class _Cycle:
             gauges=reporting.gauges(account),
         )
 
-    def _at_rest(self, one: Draft) -> resting.Rest | None:
-        uid, pods = one.job.uid, self.world.pods_by_owner.get(one.job.uid, ())
-        return resting.rest(one, pods, self.promises.get(uid, {}), self.court.known(one))
+    def _step(self, key: str) -> Step | None:
+        """What is to be written of a job; who has nothing to write may rest."""
+        one = self.drafts.awake[key]
+        uid, step = one.job.uid, one.step()
+        self.wake = times.earliest(self.wake, one.wake)
+        if step is not None:
+            self.memory.pending[uid] = self.promises.get(uid, {})
+            return step
+        rest = resting.rest(one, self.promises.get(uid, {}), self.court.known(one), self.alarms.get(key))
+        if rest is not None:
+            self.roll.lie(key, rest, self.drafts.said(key))
+        return None
 
     def _account(self) -> reporting.Account:
         return reporting.Account(

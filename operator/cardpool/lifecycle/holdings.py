@@ -30,11 +30,15 @@ class Holdings:
     moving: dict[str, Running] = field(default_factory=dict)
     wishes: resizing.Wishes = field(default_factory=resizing.Wishes)
 
+    def uids(self) -> set[str]:
+        """Jobs of which something is kept."""
+        return self.pods.keys() | self.known.keys() | self.moving.keys() | self.wishes.known.keys()
+
     def forget(self, uids: set[str]) -> None:
-        """Keep only these jobs."""
+        """Drop these jobs."""
         for kept in (self.pods, self.known, self.moving, self.wishes.known):
-            for uid in kept.keys() - uids:
-                del kept[uid]
+            for uid in uids:
+                kept.pop(uid, None)
 
     def cards(self, gang: Running) -> Shares:
         """Cards that the gang holds by profile, counted once as long as its pods stand."""

@@ -166,3 +166,18 @@ def asked(draft: Draft, options: Iterable[Option]) -> float | None:
             return None
         found.append(seconds)
     return max(found, default=None)
+
+
+def looked_up(draft: Draft) -> tuple[tuple[str, float | None], ...]:
+    """The kinds of run that the job's judgement asked for, and what was known of each."""
+    pool, gang, job = draft.around.pool, draft.gang, draft.job
+    if pool is None or draft.spec.expected_runtime_seconds is not None:
+        return ()
+    if gang is None:
+        kinds = [key_of(job, draft.profile, _cards(draft))]
+    else:
+        kinds = [
+            key_of(job, one.profile, sum(group.replicas * group.cards_per_pod for group in one.groups))
+            for one in gang.options
+        ]
+    return tuple((kind, pool.runtimes.get(kind)) for kind in kinds)

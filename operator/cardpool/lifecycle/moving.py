@@ -36,9 +36,9 @@ class Memory:
     options: dict[str, tuple[object, object, Option]] = field(default_factory=dict)
 
     def forget(self, uids: set[str], busy: frozenset[str], now: float) -> None:
-        """Drop what belongs to jobs that are gone, and what is over."""
-        for uid in self.options.keys() - uids:
-            del self.options[uid]
+        """Drop what belongs to these jobs, which are gone, and what is over."""
+        for uid in uids:
+            self.options.pop(uid, None)
         for uid in self.writing.keys() - busy:
             del self.writing[uid]
         for key in [key for key, since in self.vain.items() if now >= since + moves.VAIN]:

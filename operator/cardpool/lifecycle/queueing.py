@@ -6,14 +6,15 @@ actions are being written. Then places, reasons to wait, and gangs that go for a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cardpool.api.cardpool import CardPoolSpec, MovedGang, TeamUsage
-from cardpool.domain.gangs import Gang, PlanResult, Running
+from cardpool.domain.gangs import Gang, Running
 from cardpool.domain.teams import Moving
 from cardpool.domain.world import PoolRecord, World
 from cardpool.lifecycle import (
+    casting,
     holdings,
     learning,
     moving,
@@ -24,8 +25,10 @@ from cardpool.lifecycle import (
     trainingjob,
     waiting,
 )
+from cardpool.lifecycle.answers import Answer
 from cardpool.lifecycle.draft import Draft, PoolView
 from cardpool.lifecycle.restart import Cause
+from cardpool.lifecycle.roll import Roll
 from cardpool.names import Attribution, Reason
 
 Labels = tuple[tuple[str, str], ...]
@@ -46,13 +49,13 @@ class Record:
 class Court:
     """One cycle's teams, running gangs and use, by pool."""
 
-    def __init__(self, world: World, record: Record) -> None:
-        self.world, self.record = world, record
-        self.running: dict[str, list[Running]] = {}
+    def __init__(self, world: World, record: Record, roll: Roll) -> None:
+        self.world, self.record, self.roll = world, record, roll
+        self.running: Mapping[str, Sequence[Running]] = {}
         self.usage: dict[str, tuple[TeamUsage, ...]] = {}
         self.queues: dict[str, list[Gang]] = {}
         self.moved: dict[str, tuple[MovedGang, ...]] = {}
-        self._spaces = frozenset({job.namespace for job in world.jobs.values()} | world.namespaces.keys())
+        self._spaces = frozenset({name for name, _, _ in roll.counted("space")} | world.namespaces.keys())
 
     def teams(self, pool: str, spec: CardPoolSpec) -> Teams:
         """The team of each namespace that matters, and the namespaces that two teams claim."""
@@ -63,49 +66,52 @@ class Court:
             self.record.teams[pool] = kept
         return kept[3]
 
-    def holds(self, one: Draft, told: Running | None = None) -> None:
-        """Count what the job holds: what is ``told``, and while its last actions are written what was decided then."""
+    def holds(self, one: Draft) -> None:
+        """Count what the job holds; while its last actions are written what was decided then."""
         kept = self.record.holdings
-        if told is not None:
-            found: Running | None = told
-        elif one.job.uid in self.world.busy and one.job.uid in kept.known:
-            found = kept.known[one.job.uid]
+        if one.job.uid in self.world.busy and one.job.uid in kept.known:
+            found: Running | None = kept.known[one.job.uid]
         else:
             found = kept.judge(one, one.team, trainingjob.priority(one))
-        if found is not None:
-            self.running.setdefault(one.spec.pool, []).append(found)
-        left = kept.moving.get(one.job.uid)
-        if left is not None:
-            self.running.setdefault(one.spec.pool, []).append(left)
+        all_ = tuple(item for item in (found, kept.moving.get(one.job.uid)) if item is not None)
+        cards: dict[tuple[str, str], int] = {}
+        for item in all_:
+            for profile, number in kept.cards(item):
+                cards[profile, item.team] = cards.get((profile, item.team), 0) + number
+        self.roll.tell(one.job.key, one.spec.pool, all_, cards)
 
     def known(self, one: Draft) -> Running | None:
         """What the job held when it was judged last."""
         return self.record.holdings.known.get(one.job.uid)
 
-    def policy(self, view: PoolView, drafts: Mapping[str, Draft]) -> Moving | None:
+    def policy(self, view: PoolView, drafts: casting.Cast) -> Moving | None:
         """Whom the pool may move now."""
         pool, memory, now = self.world.pools[view.name], self.record.moving, self.world.now
         return moving.policy(pool, self.moved.get(view.name, ()), drafts, memory, now)
 
-    def look_back(self, view: PoolView, drafts: Iterable[Draft]) -> None:
+    def look_back(self, view: PoolView, drafts: casting.Cast) -> None:
         """Gather the pool's moves of the last hour; one that keeps room together is planned though nobody waits."""
         pool = self.world.pools[view.name]
         if moving.kept_gang(view.spec):
             self.queues.setdefault(view.name, [])
         if view.spec.queue.defragmentation is not None or pool.status.moves:
-            self.moved[view.name] = moving.lately(pool, drafts, self.world.now)
+            moved = (*drafts.awake.values(), *self.roll.resting(self.roll.moved))
+            self.moved[view.name] = moving.lately(pool, moved, self.world.now)
 
-    def line_up(self, drafts: Iterable[Draft]) -> dict[str, list[Gang]]:
+    def line_up(self, drafts: casting.Cast) -> dict[str, list[Gang]]:
         """Every pool's queue: who asks now, and who waited and is only being written: nobody passes it meanwhile.
 
         A pool in which a gang may grow has one too, though it be empty.
         """
-        for one in drafts:
-            if one.gang is not None:
-                self.queues.setdefault(one.spec.pool, []).append(one.gang)
-        for pool, running in self.running.items():
-            if any(one.elastic is not None and one.elastic.grows is not None for one in running):
-                self.queues.setdefault(pool, [])
+        self.running = self.roll.holders()
+        asking = {one.job.key: (one.spec.pool, one.gang) for one in drafts.awake.values() if one.gang is not None}
+        rests = self.roll.rests
+        asking |= {key: (rests[key].draft.spec.pool, gang) for key, gang in self.roll.gangs.items()}
+        for key in sorted(asking):
+            pool, gang = asking[key]
+            self.queues.setdefault(pool, []).append(gang)
+        for key in self.roll.growing:
+            self.queues.setdefault(self.roll.told[key][0], [])
         return self.queues
 
     def busy(self, one: Draft) -> None:
@@ -116,7 +122,7 @@ class Court:
             self.queues.setdefault(one.spec.pool, []).append(gang)
 
     def remember(self, drafts: Iterable[Draft]) -> None:
-        """Who waits after this cycle."""
+        """Who of these waits after this cycle."""
         for one in drafts:
             if one.gang is not None and one.placement is None:
                 self.record.waiting[one.job.uid] = one.gang
@@ -133,12 +139,15 @@ class Court:
         return self.record.learner.due(pool, self.world.jobs.values(), self.world.busy)
 
     def forget(self) -> None:
-        """Drop what belongs to jobs that are gone."""
-        uids = {job.uid for job in self.world.jobs.values()}
-        self.record.holdings.forget(uids)
-        self.record.moving.forget(uids, self.world.busy, self.world.now)
-        for uid in self.record.waiting.keys() - uids:
-            del self.record.waiting[uid]
+        """Drop what belongs to jobs that are gone; after a cycle that broke off nobody knows which."""
+        gone = self.roll.gone
+        if self.roll.blank:
+            known = self.record.waiting.keys() | self.record.holdings.uids() | self.record.moving.options.keys()
+            gone = gone | known - self.roll.keys.keys()
+        self.record.holdings.forget(gone)
+        self.record.moving.forget(gone, self.world.busy, self.world.now)
+        for uid in gone:
+            self.record.waiting.pop(uid, None)
 
     def decided(self, one: Draft) -> None:
         """Keep in mind what was decided of the job's room in this cycle."""
@@ -147,41 +156,46 @@ class Court:
     def count(self, view: PoolView, pool: PoolRecord) -> float | None:
         """What each team of the pool has used up to now; gives when it is to be written again, None for never."""
         held: dict[str, dict[str, int]] = {}
-        for one in self.running.get(view.name, ()) if view.spec.teams else ():
-            own = held.setdefault(one.team, {})
-            for profile, cards in self.record.holdings.cards(one):
-                own[profile] = own.get(profile, 0) + cards
+        for (name, profile, team), cards in self.roll.cards.totals.items() if view.spec.teams else ():
+            if name == view.name:
+                held.setdefault(team, {})[profile] = cards
         now = self.world.now
         self.usage[view.name] = teams.usage(view.spec, pool.status.usage, held, now)
         return now + teams.WRITE_SECONDS if held else None
 
 
-def carry_out(answer: PlanResult, drafts: Mapping[str, Draft], record: Record, now: float) -> Iterator[Draft]:
+def carry_out(answer: Answer, drafts: casting.Cast, record: Record, now: float) -> Iterator[Draft]:
     """Let each job know but those that are being written, who ask again; gives those whose room changed."""
-    for placement in answer.placements:
+    result = answer.result
+    for placement in result.placements:
         one = drafts.get(placement.gang)
         if one is None:
             continue
         reserving.place(one, placement)
         trainingjob.conclude(one)
         yield one
-    for refusal in answer.refusals:
-        if refusal.gang in drafts:
-            waiting.waits(drafts[refusal.gang], refusal, len(answer.refusals), answer.advice)
-    for eviction in answer.evictions:
+    total = len(result.refusals)
+    for refusal in answer.untold(drafts):
+        one = drafts.get(refusal.gang)
+        if one is None:
+            continue
+        if waiting.waits(one, refusal, total, result.advice):
+            drafts.stir(one)
+        drafts.hear(one, refusal, total)
+    for eviction in result.evictions:
         victim = drafts.get(eviction.gang)
         if eviction.by in drafts and victim is not None and victim.placement is not None:
             restart.restart(victim, Cause(eviction.reason, eviction.message, Attribution.PREEMPTION, victim.now))
             sizes.shrink(victim, eviction.size)
             trainingjob.conclude(victim)
             yield victim
-    for decided in answer.moves:
+    for decided in result.moves:
         one = drafts.get(decided.gang)
         if one is not None and one.placement is not None and (not decided.by or decided.by in drafts):
             moving.move(one, decided, record.moving)
             yield one
-    record.moving.vain |= dict.fromkeys(answer.vain, now)
-    for growth in answer.growing:
+    record.moving.vain |= dict.fromkeys(result.vain, now)
+    for growth in result.growing:
         one = drafts.get(growth.gang)
         if one is not None and one.placement is not None:
             restart.restart(one, Cause(Reason.GROWING, growth.message, Attribution.GROWTH, one.now))
@@ -189,17 +203,13 @@ def carry_out(answer: PlanResult, drafts: Mapping[str, Draft], record: Record, n
             yield one
 
 
-def gauges(court: Court, answers: Mapping[str, PlanResult]) -> dict[str, dict[Labels, float]]:
+def gauges(court: Court, answers: Mapping[str, Answer]) -> dict[str, dict[Labels, float]]:
     """Cards by team, and waiting jobs by reason, as the last cycle counted them."""
     cards: dict[Labels, float] = {}
-    for pool, running in court.running.items():
-        for one in running:
-            for profile, number in court.record.holdings.cards(one):
-                key = (("pool", pool), ("profile", profile), ("team", one.team))
-                cards[key] = cards.get(key, 0.0) + number
+    for (pool, profile, team), number in court.roll.cards.totals.items():
+        cards[("pool", pool), ("profile", profile), ("team", team)] = float(number)
     waiting_: dict[Labels, float] = {}
     for pool, answer in answers.items():
-        for refusal in answer.refusals:
-            why = (("pool", pool), ("reason", refusal.reason.value))
-            waiting_[why] = waiting_.get(why, 0.0) + 1
+        for reason, number in answer.reasons.items():
+            waiting_[("pool", pool), ("reason", reason)] = float(number)
     return {"team_cards": cards, "jobs_waiting": waiting_}

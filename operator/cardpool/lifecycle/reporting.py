@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cardpool.api.supernode import SpareCounts
-from cardpool.domain.gangs import PlanResult
 from cardpool.domain.world import World
 from cardpool.lifecycle import cardpool, labelling, lacking, queueing, stock, supernode, survey, tally, times
 from cardpool.lifecycle.actions import ApplyNodeLabels, Step
+from cardpool.lifecycle.answers import Answer
 from cardpool.lifecycle.draft import Draft, PoolView
 from cardpool.lifecycle.membership import Membership
 from cardpool.names import Condition
@@ -34,7 +34,7 @@ class Account:
     survey: survey.Survey
     stock: stock.Stock
     court: queueing.Court
-    answers: Mapping[str, PlanResult]
+    answers: Mapping[str, Answer]
 
 
 def retain(drafts: Iterable[Draft], views: Mapping[str, PoolView]) -> None:
@@ -85,19 +85,18 @@ def pool_steps(account: Account, labels: labelling.LabelMemory) -> tuple[list[St
     actions, foreign = labelling.label_nodes(world, place, account.registry, labels)
     if labels.place is not place:
         labels.place, labels.lacking = place, lacking.found(world.pools, place)
-    jobs = _queued_and_running(world)
+    queued, running = ({pool: number for pool, _, number in court.roll.counted(kind)} for kind in ("queued", "running"))
     steps = []
     for pool in world.pools.values():
         if pool.deleting or pool.uid in world.busy:
             continue
-        queued, running = jobs.get(pool.name, (0, 0))
         conflicts = place.conflicts.get(pool.name, [])
         clashes = court.teams(pool.name, pool.spec)[1] if pool.spec is not None else []
         findings = cardpool.Findings(
             total=pool_total(account, pool.name),
             supernodes=sum(1 for item in place.domains.values() if item.pool == pool.name),
-            queued=queued,
-            running=running,
+            queued=queued.get(pool.name, 0),
+            running=running.get(pool.name, 0),
             blocked=cardpool.blocked(pool, account.registry, world.priority_classes),
             degraded=cardpool.degradation(
                 pool,
@@ -118,18 +117,8 @@ def pool_steps(account: Account, labels: labelling.LabelMemory) -> tuple[list[St
     return steps, actions
 
 
-def _queued_and_running(world: World) -> dict[str, tuple[int, int]]:
-    found: dict[str, tuple[int, int]] = {}
-    for job in world.jobs.values():
-        if job.spec is not None and job.status.completion_time is None and not job.spec.suspend:
-            queued, running = found.get(job.spec.pool, (0, 0))
-            placed = job.status.placement is not None
-            found[job.spec.pool] = (queued + (not placed), running + placed)
-    return found
-
-
 def _starts(account: Account, pool: str) -> bool:
-    return pool in account.answers and bool(account.answers[pool].placements)
+    return pool in account.answers and bool(account.answers[pool].result.placements)
 
 
 def pool_total(account: Account, pool: str) -> tally.Total:
@@ -160,9 +149,6 @@ def gauges(account: Account) -> Gauges:
         where = (("pool", account.place.domains[name].pool), ("supernode", name))
         for slot in area.slots:
             found["supernode_slots"][*where, ("gang_cards", str(slot.gang))] = slot.count
-    for job in account.world.jobs.values():
-        pool = job.spec.pool if job.spec is not None else ""
-        phase = job.status.phase.value if job.status.phase is not None else "New"
-        kind = (("phase", phase), ("pool", pool))
-        found["jobs"][kind] = found["jobs"].get(kind, 0.0) + 1
+    for phase, pool, number in account.court.roll.counted("phase"):
+        found["jobs"][("phase", phase), ("pool", pool)] = float(number)
     return found | queueing.gauges(account.court, account.answers)

@@ -1,78 +1,85 @@
-"""Gangs that run and of which nothing was to be written rest: judged again when something of theirs moves.
+"""Gangs that run, and gangs that wait, of which nothing was to be written rest: judged again when something moves.
 
-A gang rests only in the state in which its judgement reads nothing but its own record and pods, the specification of
-its pool, the priority classes, and the faults of the very nodes that it sits on; all of these are compared, records by
-identity. A deadline of its own ends the rest. Whatever the planner does to the gang ends it too, and a cycle that
-broke off leaves nobody at rest.
+A gang rests only in a state in which its judgement reads nothing but its own record and pods, the specification of its
+pool, the priority classes, its team, what was learned of such runs, and the faults of the very nodes that it sits on.
+``roll`` watches all of these, records by identity, and deadlines. What the planner says is told to a resting gang too,
+and ends its rest where it makes anything of it. A cycle that broke off leaves nobody at rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cardpool.api.jobstatus import PlacementState
 from cardpool.domain.gangs import Running
-from cardpool.domain.world import JobRecord, PodRecord
+from cardpool.domain.teams import DEFAULT_TEAM
+from cardpool.lifecycle import learning
 from cardpool.lifecycle.conditions import Board
-from cardpool.lifecycle.draft import Draft, Surroundings
-from cardpool.names import Attribution, Condition
+from cardpool.lifecycle.draft import Draft, PoolView, Surroundings
+from cardpool.names import Attribution, Condition, Reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rest:
-    """A judged gang with everything that its judgement came from; ``running`` is None where it has to be told anew."""
+    """A judged gang with what its judgement came from; ``alarm`` is when it asked to be judged again.
+
+    ``learned`` has the run times that were looked up, found or not. ``changing``: what the gang holds has to be told
+    anew in each cycle. ``moved``: the job's history has a move.
+    """
 
     draft: Draft
-    pods: tuple[PodRecord, ...]
-    nodes: frozenset[str]
     team: str
-    running: Running | None
+    learned: tuple[tuple[str, float | None], ...]
+    alarm: float | None
+    changing: bool
+    moved: bool
 
-    def lasts(self, job: JobRecord, pods: tuple[PodRecord, ...], around: Surroundings) -> bool:
-        """True where judging the job again would come to the same."""
-        one, pool, before = self.draft, around.pool, self.draft.around
-        if one.job is not job or self.pods is not pods or pool is None or before.pool is None:
-            return False
-        return (
-            pool.spec is before.pool.spec
-            and around.priorities is before.priorities
-            and around.refused is None
-            and (one.wake is None or around.world.now < one.wake)
-            and pool.faults.keys().isdisjoint(self.nodes)
-            and pool.dead.keys().isdisjoint(self.nodes)
-        )
+    def agrees(self, pool: PoolView) -> bool:
+        """True where the pool still says the same of the gang's team and of runs such as its."""
+        team = pool.teams.get(self.draft.job.namespace, DEFAULT_TEAM)
+        return team == self.team and all(pool.runtimes.get(kind) == seconds for kind, seconds in self.learned)
 
-    def resume(self, around: Surroundings) -> Running | None:
-        """Make the draft this cycle's; gives what the gang holds, None where that has to be found out again."""
-        one, pool, before = self.draft, around.pool, self.draft.around.pool
-        learned = pool is not None and before is not None and pool.runtimes is before.runtimes
-        one.around = around
+    def resume(self, around: Surroundings) -> Draft:
+        """The draft as this cycle would have judged it."""
+        one = self.draft
+        one.around, one.wake = around, self.alarm
         one.board = Board(one.status.conditions, one.job.generation, around.world.now)
-        return self.running if learned and one.team == self.team else None
-
-    def renewed(self, found: Running | None) -> Rest:
-        """The same rest after what the gang holds was found out again."""
-        return replace(self, team=self.draft.team, running=_lasting(found))
+        return one
 
 
-def rest(
-    draft: Draft, pods: tuple[PodRecord, ...], promises: Mapping[str, object], found: Running | None
-) -> Rest | None:
-    """The gang at rest, None where it is in any other state; for a job of which nothing is to be written."""
-    place, pool, fault = draft.placement, draft.around.pool, draft.status.last_fault
-    runs = place is not None and place.state is PlacementState.BOUND and draft.board.holds(Condition.RUNNING)
-    open_ = draft.old or draft.resolvers or draft.gang is not None or promises or draft.around.refused is not None
-    ends = draft.status.completion_time is not None or draft.spec.suspend or draft.marks.running is None
+def rest(draft: Draft, promises: Mapping[str, object], found: Running | None, alarm: float | None) -> Rest | None:
+    """The gang at rest, None where it is in any other state; for a job of which nothing is to be written.
+
+    ``found`` is what it holds, ``alarm`` when its judgement asked for another.
+    """
+    pool, fault = draft.around.pool, draft.status.last_fault
     pending = fault is not None and fault.attribution is Attribution.PENDING
-    if not runs or open_ or ends or pending or pool is None:
+    open_ = draft.old or draft.resolvers or draft.events or promises or draft.around.refused is not None
+    if pool is None or open_ or pending or draft.status.completion_time is not None or draft.spec.suspend:
         return None
-    nodes = frozenset(pod.node for pod in draft.live.values())
-    if not (pool.faults.keys().isdisjoint(nodes) and pool.dead.keys().isdisjoint(nodes)):
+    if not (_runs(draft, pool) or _waits(draft)):
         return None
-    return Rest(draft, pods, nodes, draft.team, _lasting(found))
+    return Rest(
+        draft=draft,
+        team=draft.team,
+        learned=learning.looked_up(draft),
+        alarm=alarm,
+        changing=found is not None and (found.elastic is not None or found.leaving),
+        moved=any(entry.reason == Reason.DEFRAGMENTED for entry in draft.job.status.history),
+    )
 
 
-def _lasting(found: Running | None) -> Running | None:
-    """What stays as it is while the gang rests; what an elastic gang would gain depends on the time."""
-    return found if found is not None and found.elastic is None and not found.leaving else None
+def _runs(draft: Draft, pool: PoolView) -> bool:
+    """True where the gang runs as a whole, on nodes of which nothing bad is known."""
+    place = draft.placement
+    bound = place is not None and place.state is PlacementState.BOUND and draft.board.holds(Condition.RUNNING)
+    if not bound or draft.gang is not None or draft.marks.running is None:
+        return False
+    nodes = {pod.node for pod in draft.live.values()}
+    return pool.faults.keys().isdisjoint(nodes) and pool.dead.keys().isdisjoint(nodes)
+
+
+def _waits(draft: Draft) -> bool:
+    """True where the gang only waits for the planner, as one of the queue."""
+    return draft.gang is not None and draft.placement is None and not draft.live and not draft.gang.asked_first

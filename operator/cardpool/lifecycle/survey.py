@@ -156,6 +156,8 @@ class Survey:
         cause = rooms.cause_of(member, records, cordoned=cordoned)
         row = rooms.row(member, facts, records, promise, cause, spare=spare)
         counts = tally.of_node(member, records, row.used_cards, open_=cause is Cause.NONE)
+        if old is not None and old.row == row:
+            row = old.row  # an inventory changes where rows do
         in_fabrics = fabrics.slots(row.fabrics, slots.SIZES) if row.fabrics is not None else None
         view = View(member, facts, records, promise, cordoned, spare, cause, row, counts, in_fabrics)
         self.views[name] = view

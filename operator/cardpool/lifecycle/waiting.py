@@ -92,28 +92,30 @@ def _no_profile(draft: Draft) -> None:
     draft.board.put(Condition.PODS_SCHEDULED, False, Reason.NO_VARIANT, text)
 
 
-def waits(draft: Draft, refusal: Refusal, total: int, advice: Advice | None) -> None:
+def waits(draft: Draft, refusal: Refusal, total: int, advice: Advice | None) -> bool:
     """Keep the planner's reason where people look; an Event only when the reason changes.
 
     A new reason is told at once; new counts, a new place among the ``total`` in the queue and new advice wait until
     what stands is old enough: two seconds (as all status that is not urgent) for the first, longer for those far
-    behind, whom nobody watches.
+    behind, whom nobody watches. False where all of it stands already.
     """
     moved = draft.board.reason(Condition.PODS_SCHEDULED) != refusal.reason
     if not moved and _stands(draft, refusal, total):
-        return
+        return False
     text = explain.line(refusal, total, _said(draft), advice.of(refusal.gang) if advice is not None else "")
+    quota: tuple[bool | None, Reason, str] = (None, Reason.PENDING, "not the cause of the wait; taken with the room")
     if refusal.reason is Reason.QUOTA_EXCEEDED:
-        draft.board.put(Condition.QUOTA_RESERVED, False, refusal.reason, text)
-    else:
-        draft.board.put(
-            Condition.QUOTA_RESERVED, None, Reason.PENDING, "not the cause of the wait; taken with the room"
-        )
-    if text != draft.board.message(Condition.PODS_SCHEDULED) or moved:
+        quota = (False, refusal.reason, text)
+    same = text == draft.board.message(Condition.PODS_SCHEDULED)
+    if same and not moved and draft.board.stands(Condition.QUOTA_RESERVED, *quota):
+        return False
+    draft.board.put(Condition.QUOTA_RESERVED, *quota)
+    if not same or moved:
         draft.update(queue=QueuePlace(position=refusal.position, of=total, time=times.at(draft.now)))
     draft.board.put(Condition.PODS_SCHEDULED, False, refusal.reason, text)
     if moved:
         draft.event(refusal.reason, text)
+    return True
 
 
 def _said(draft: Draft) -> str:

@@ -164,6 +164,34 @@ WRONG: dict[str, tuple[tuple[Any, ...], str]] = {
 }
 
 
+LISTS: dict[str, tuple[str, str]] = {
+    "an item without a name": (
+        "- apiVersion: v1\n  kind: Node\n  metadata: {}\n",
+        "document 1, item 4: metadata.name: is missing",
+    ),
+    "an item of another type": ("- 5\n", "document 1, item 4: Expected `object`, got `int`"),
+    "a wrong field": (
+        "- apiVersion: v1\n  kind: Node\n  metadata:\n    name: 5\n",
+        "document 1, item 4: metadata.name: Expected `str`, got `int`",
+    ),
+    "a key that JSON has not": ("- ~: x\n", "document 1, item 4: Only dicts with"),
+    "no YAML": ("- a: b: c\n", "document 1: is neither YAML nor JSON: mapping values"),
+    "a list that stands twice": ("- x\nitems:\n- y\n", "document 1: is neither YAML nor JSON: items stands in a list"),
+}
+
+
+@pytest.mark.parametrize(("item", "said"), LISTS.values(), ids=LISTS)
+def test_a_list_as_kubectl_writes_it_with_a_wrong_item(tmp_path: Path, item: str, said: str) -> None:
+    """The same in the middle of a list: file, document, item and field."""
+    nodes = [yaml.safe_dump([node(name)]) for name in "abcde"]
+    path = tmp_path / "list.yaml"
+    path.write_text("apiVersion: v1\nitems:\n" + "".join([*nodes[:3], item, *nodes[3:]]) + "kind: List\n")
+    result = manifests.invoke("-f", path)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"cardpool: {path}, {said}")
+
+
 @pytest.mark.parametrize(("objects", "said"), WRONG.values(), ids=WRONG)
 def test_what_cannot_be_used(tmp_path: Path, objects: Any, said: str) -> None:
     """Exit code 2, and one line with file, document and field."""

@@ -89,6 +89,16 @@ def planned(inventory: Inventory, *gangs: Gang, strategy: str = "BestEffort") ->
     return plan.plan(inventory, gangs, now=0.0, strategy=strategy)
 
 
+def full(domains: Any, *running: Running, levels: Sequence[str] = (), **changes: Any) -> Inventory:
+    """A pool in which these gangs hold their cards; ``changes`` are fields of single nodes."""
+    used: Counter[str] = Counter()
+    for one in running:
+        for name, cards, _ in one.pods:
+            used[name] += cards
+    held = {name: {"used_cards": cards, "pods_used": 1} for name, cards in used.items()}
+    return pool(domains, levels, changes=held | changes)
+
+
 def counts(placement: Placement) -> dict[str, int]:
     """Pods per node."""
     return dict(Counter(placement.nodes()))

@@ -19,21 +19,11 @@ from cardpool.engine.defrag import Found, Nowhere
 from cardpool.engine.future import Future
 from cardpool.engine.ground import Ground
 from tests.support import placements, worlds
-from tests.support.worlds import gang, group, holds
+from tests.support.worlds import full, gang, group, holds
 
 NOW = 1000.0
 QUICK = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 RACKS = ("rack",)
-
-
-def full(domains: Any, *running: Running, levels: tuple[str, ...] = RACKS, **changes: Any) -> Inventory:
-    """A pool in which these gangs hold their cards; ``changes`` are fields of single nodes."""
-    used: Counter[str] = Counter()
-    for one in running:
-        for node, cards, _ in one.pods:
-            used[node] += cards
-    given = {node: {"used_cards": cards, "pods_used": 1} for node, cards in used.items()}
-    return worlds.pool(domains, levels, changes=given | changes)
 
 
 def wish(one: Running, **fields: Any) -> Gang:
@@ -61,7 +51,7 @@ def moved(found: Found | Nowhere) -> dict[str, tuple[str, ...]]:
 def test_a_rack_is_cleared_into_the_broken_one() -> None:
     """Two racks with half their cards free each: the gang in one goes to the other, and the asked one has a rack."""
     one, two = holds("a/one", 4, "r1-0"), holds("a/two", 4, "r2-0", started=10.0)
-    inventory = full({"r1": [4, 4], "r2": [4, 4]}, one, two)
+    inventory = full({"r1": [4, 4], "r2": [4, 4]}, one, two, levels=RACKS)
     found = search(inventory, gang(group(8), demand=worlds.topology(required="rack")), one, two)
     assert moved(found) == {"a/two": ("r1-1",)}
     assert isinstance(found, Found)
@@ -79,7 +69,7 @@ def test_the_checkpoint_counts_and_not_the_age() -> None:
     """Two small ones that saved lately move rather than one that would lose more."""
     big = holds("a/big", 4, "r1-0", started=NOW - 100.0)
     small = [holds(f"a/s{at}", 2, f"r2-{at}", checkpoint=NOW - 10.0) for at in range(2)]
-    inventory = full({"r1": [4, 4], "r2": [4, 4], "r3": [4]}, big, *small)
+    inventory = full({"r1": [4, 4], "r2": [4, 4], "r3": [4]}, big, *small, levels=RACKS)
     found = search(inventory, gang(group(2, 4), demand=worlds.topology(required="rack")), big, *small)
     assert sorted(moved(found)) == ["a/s0", "a/s1"]
 
@@ -97,7 +87,7 @@ def test_ranks_that_are_not_in_the_way_stay() -> None:
     """A gang over two racks restarts whole, and only the pod in the cleared rack has another node."""
     wide = holds("a/wide", 0, pods=(("r1-0", 4, {}), ("r2-0", 4, {})))
     stays = holds("a/stays", 4, "r2-1", started=1.0)
-    inventory = full({"r1": [4, 4], "r2": [4, 4], "r3": [4]}, wide, stays)
+    inventory = full({"r1": [4, 4], "r2": [4, 4], "r3": [4]}, wide, stays, levels=RACKS)
     found = search(inventory, gang(group(2, 4), demand=worlds.topology(required="rack")), wide, stays)
     assert moved(found) == {"a/wide": ("r3-0", "r2-0")}
 
@@ -115,7 +105,7 @@ def test_why_no_move_helps(fields: dict[str, Any], asked: dict[str, Any], text: 
     """A line that counts."""
     one, two = holds("a/one", 4, "r1-0"), holds("a/two", 4, "r2-0")
     racks = {"r1": [4, 4], "r2": [4, 4], "r3": [1] * 4, "r4": [1] * 4, "r5": [1] * 3}
-    inventory = full(racks, one, two)
+    inventory = full(racks, one, two, levels=RACKS)
     wanted = gang(group(asked.get("pods", 8)), demand=worlds.topology(required="rack"))
     found = search(inventory, wanted, one, two, **fields)
     if asked.get("pods") == 20:
@@ -127,7 +117,7 @@ def test_why_no_move_helps(fields: dict[str, Any], asked: dict[str, Any], text: 
 def test_who_fits_nowhere_else_does_not_move() -> None:
     """A pod of 4 cards cannot land on single free cards."""
     one = holds("a/one", 4, "r1-0")
-    inventory = full({"r1": [4, 4], "r2": [1, 1, 1, 1]}, one)
+    inventory = full({"r1": [4, 4], "r2": [1, 1, 1, 1]}, one, levels=RACKS)
     found = search(inventory, gang(group(8), demand=worlds.topology(required="rack")), one)
     assert isinstance(found, Nowhere)
     assert found.message.startswith("the gangs that would have to move fit nowhere else")
@@ -136,7 +126,7 @@ def test_who_fits_nowhere_else_does_not_move() -> None:
 def test_nobody_goes_where_somebody_else_still_is() -> None:
     """The room of another mover, or of a gang that is leaving, is not free when the moved gang starts again."""
     one, two = holds("a/one", 2, "r1-0"), holds("a/two", 3, "r2-0")
-    inventory = full({"r1": [4], "r2": [4], "r3": [1]}, one, two)
+    inventory = full({"r1": [4], "r2": [4], "r3": [1]}, one, two, levels=RACKS)
     found = search(inventory, gang(group(4), demand=worlds.topology(required="node")), one, two)
     assert isinstance(found, Nowhere)
 
@@ -146,8 +136,8 @@ def test_a_spare_is_no_place_to_move_to() -> None:
     one = holds("a/one", 4, "r1-0")
     asked = gang(group(8), demand=worlds.topology(required="rack"))
     racks = {"r1": [4, 4], "r2": [4]}
-    assert isinstance(search(full(racks, one), asked, one), Found)
-    assert isinstance(search(full(racks, one, **{"r2-0": {"spare": True}}), asked, one), Nowhere)
+    assert isinstance(search(full(racks, one, levels=RACKS), asked, one), Found)
+    assert isinstance(search(full(racks, one, levels=RACKS, **{"r2-0": {"spare": True}}), asked, one), Nowhere)
 
 
 Case = tuple[dict[str, dict[str, int]], tuple[Running, ...], Gang, dict[str, Gang]]
@@ -223,13 +213,13 @@ def ways(inventory: Inventory, asked: Gang, gone: Sequence[Running], wishes: dic
 def test_the_moves_lead_to_the_fit_and_no_card_is_promised_twice(case: Case) -> None:
     """After the moves everything that runs and the asked gang have their cards, each as it demands."""
     racks, running, asked, wishes = case
-    inventory = full(racks, *running)
+    inventory = full(racks, *running, levels=RACKS)
     found = search(inventory, asked, *running, wishes=wishes)
     if isinstance(found, Nowhere):
         return
     gone = {mover.key: placement for mover, placement in found.moves}
     stay = [one for one in running if one.key not in gone]
-    after = full(racks, *stay)
+    after = full(racks, *stay, levels=RACKS)
     queue = [asked, *(dataclasses.replace(wishes[key], previous={}) for key in gone)]
     result = worlds.planned(after)
     result = dataclasses.replace(result, placements=(found.asked, *gone.values()))
@@ -248,7 +238,7 @@ def test_the_moves_lead_to_the_fit_and_no_card_is_promised_twice(case: Case) -> 
 def test_no_choice_of_up_to_three_gangs_is_cheaper(case: Case) -> None:
     """Against an exhaustive search over choices, seats and landings; and No only where there is no such choice."""
     racks, running, asked, wishes = case
-    inventory = full(racks, *running)
+    inventory = full(racks, *running, levels=RACKS)
     found = search(inventory, asked, *running, wishes=wishes)
     best = min(
         (

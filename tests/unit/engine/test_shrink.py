@@ -12,7 +12,7 @@ from cardpool.domain.gangs import Elastic, Gang, GroupShape, PlanResult, Running
 from cardpool.domain.teams import Limit, Reclaim, Rules, Team
 from cardpool.engine import plan
 from tests.support import worlds
-from tests.support.worlds import gang, group, holds, pool
+from tests.support.worlds import full, gang, group, holds
 
 NOW = 1000.0
 WITHIN = Rules(within_team=True)
@@ -32,12 +32,7 @@ def runs(key: str, nodes: str, *shapes: GroupShape, **fields: Any) -> Running:
 
 def planned(nodes: dict[str, int], wants: Gang, *running: Running, rules: Rules = WITHIN) -> PlanResult:
     """One cycle in a pool in which these gangs hold their cards."""
-    used: dict[str, int] = {}
-    for one in running:
-        for node, cards, _ in one.pods:
-            used[node] = used.get(node, 0) + cards
-    changes = {node: {"used_cards": cards, "pods_used": 1} for node, cards in used.items()}
-    return plan.plan(pool(nodes, (), changes=changes), [wants], now=NOW, running=running, rules=rules)
+    return plan.plan(full(nodes, *running), [wants], now=NOW, running=running, rules=rules)
 
 
 def told(result: PlanResult) -> list[tuple[str, int | None]]:
@@ -148,9 +143,7 @@ def test_who_shrinks_comes_back_as_told(case: tuple[dict[str, int], tuple[Runnin
             option = dataclasses.replace(asked.options[0], groups=(shape,))
             back.append(dataclasses.replace(asked, options=(option,), previous={}))
             assert shape.min_replicas <= size <= len(one.pods)
-    used = [node for one in stay for node, _, _ in one.pods]
-    changes = {name: {"used_cards": used.count(name), "pods_used": 1} for name in nodes if name in used}
-    again = plan.plan(pool(nodes, (), changes=changes), [wants, *back], now=NOW, running=stay, rules=WITHIN)
+    again = plan.plan(full(nodes, *stay), [wants, *back], now=NOW, running=stay, rules=WITHIN)
 
     assert {one.gang: len(one.nodes()) for one in again.placements} == {
         wants.key: wants.size(),

@@ -12,7 +12,7 @@ from cardpool.domain.inventory import Cause
 from cardpool.domain.teams import Limit
 from cardpool.names import Reason
 from tests.support import worlds
-from tests.unit.engine.test_mixing import H100, K100, NPU, gang, judge, node, only, planned, pool, rules, seats, train
+from tests.support.mixes import H100, K100, NPU, gang, judge, node, only, planned, pool, rules, seats, train
 
 
 def per_profile(result: PlanResult) -> dict[str, int]:

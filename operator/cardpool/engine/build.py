@@ -18,7 +18,7 @@ from cardpool.domain.fabrics import NodeFabrics
 from cardpool.domain.gangs import Taint
 from cardpool.domain.inventory import CARDS, PODS, Cause, Inventory, Memo
 from cardpool.domain.topology import Tree
-from cardpool.engine import domains, fabrics
+from cardpool.engine import domains, fabrics, ground, pyramid
 from cardpool.engine.ground import Ground
 
 CARDS_NAME = "cards"
@@ -70,7 +70,7 @@ def build_inventory(rows: Iterable[NodeRow], profiles: tuple[str, ...], trees: t
     capacity, free, debt = _amounts(ordered, resources)
     sets, tainted = _taints([row.taints for row in ordered])
     parts = [domains.lay_out(tree, np.flatnonzero(profile == p), names, labels) for p, tree in enumerate(trees)]
-    return Inventory(
+    built = Inventory(
         names=names,
         index=index,
         labels=labels,
@@ -93,6 +93,14 @@ def build_inventory(rows: Iterable[NodeRow], profiles: tuple[str, ...], trees: t
         layouts=tuple(part.layout for part in parts),
         fabrics=fabrics.table([row.fabrics for row in ordered], profile, len(profiles)),
     )
+    prepare(built)
+    return built
+
+
+def prepare(inventory: Inventory) -> None:
+    """Put each profile's nodes in path order, and sum up their cards, before the first gang asks."""
+    for profile in range(len(inventory.profiles)):
+        pyramid.cover(ground.kept(inventory, profile))
 
 
 def update_rows(inventory: Inventory, rows: Sequence[NodeRow]) -> Inventory | None:
@@ -134,9 +142,9 @@ def update_rows(inventory: Inventory, rows: Sequence[NodeRow]) -> Inventory | No
     )
     if found.capacity is inventory.capacity:
         memo.cards.update(old.cards)
-    for profile, ground in old.grounds.items():
-        if isinstance(ground, Ground):
-            memo.grounds[profile] = ground.renewed(found, where)
+    for number, kept in old.grounds.items():
+        if isinstance(kept, Ground):
+            memo.grounds[number] = kept.renewed(found, where)
     return found
 
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cardpool.domain.gangs import Gang, GroupShape, Option, Refusal, Running
-from cardpool.domain.topology import TopologyRequest
-from cardpool.engine import bundle, demand, fit, pack, parts
+from cardpool.engine import alike, bundle, demand, fit, pack, parts
+from cardpool.engine.alike import PLAIN, Bound
 from cardpool.engine.attempt import Attempt
 from cardpool.engine.demand import Demand
 from cardpool.engine.ground import Ground
@@ -23,7 +23,6 @@ from cardpool.names import Reason
 MESSAGE_MAX: Final = 900
 LINE_MAX: Final = 1024
 _CAUSES_SHOWN: Final = 8
-_PLAIN: Final = TopologyRequest()
 
 
 def without_options(gang: Gang) -> Refusal:
@@ -118,32 +117,80 @@ def at_least(refusal: Refusal, least: Option, full: Option) -> Refusal:
 
 def unfit(attempt: Attempt, whole: Part) -> Refusal:
     """The answer for a gang that does not fit into an attempt's profile; the attempt is as it was before."""
-    option = attempt.option
+    gang, option, ground = attempt.gang, attempt.option, attempt.ground
+    if isinstance(whole, Run):
+        key = alike.kind(ground, gang, option)
+        found = _bound(attempt, whole) if key is None else ground.value(key, lambda _: _bound(attempt, whole))
+        return beyond(gang, option, found)
     shape, group = _blocking(attempt, whole)
-    wants = demand.resolve(attempt.tree, attempt.gang.topology, shape.topology)
-    built = attempt.capacities(group, wants)
-    excluded = fit.causes(attempt.ground, attempt.fits[group], shape)
-    most, best = pack.best(built, wants.required)
-    if isinstance(whole, Bundle):
-        fits = bundle.most(attempt, whole)
-        own = f", group {shape.name} alone {most} of {shape.replicas}"
+    wants = demand.resolve(attempt.tree, gang.topology, shape.topology)
+    most, where, blocks = _most(attempt, group, wants)
+    excluded = fit.causes(ground, attempt.fits[group], shape)
+    fits = bundle.most(attempt, whole)
+    words = [
+        f"{fits} of {_want(option)} pods fit, group {shape.name} alone {most} of {shape.replicas}{where}",
+        *_blocks(blocks, shape.replicas),
+    ]
+    message = f"profile {option.profile}: " + ", ".join(words) + _counts(ground.size, excluded)
+    return Refusal(gang.key, _reason(attempt), _cut(message), fits, _want(option), excluded)
+
+
+def beyond(gang: Gang, option: Option, bound: Bound) -> Refusal:
+    """The answer for a gang of one group that has more pods than fit of its kind."""
+    pods = option.groups[0].replicas
+    if pods <= bound.anywhere:
+        reason = Reason.TOPOLOGY_UNFIT
     else:
-        fits, own = most, ""
+        reason = Reason.EXCLUDED if pods <= bound.unavoided else Reason.INSUFFICIENT_CARDS
+    words = [f"{bound.most} of {pods} pods fit{bound.where}", *_blocks(bound.blocks, pods)]
+    message = f"profile {option.profile}: " + ", ".join(words) + bound.counts
+    return Refusal(gang.key, reason, _cut(message), bound.most, pods, bound.excluded)
+
+
+def _bound(attempt: Attempt, whole: Run) -> Bound:
+    """What is true of every gang of the attempt's kind that does not fit."""
+    ground, gang, option = attempt.ground, attempt.gang, attempt.option
+    shape = option.groups[0]
+    most, where, blocks = _most(attempt, 0, whole.demand)
+    anywhere = unavoided = -1
+    if gang.topology != PLAIN or shape.topology != PLAIN:
+        free = dataclasses.replace(gang, topology=PLAIN)
+        anywhere = _fitting(ground, free, _plain(option), avoid=True)
+    if gang.excluded:
+        unavoided = _fitting(ground, gang, option, avoid=False)
+    excluded = fit.causes(ground, attempt.fits[0], shape)
+    return Bound(most, anywhere, unavoided, where, blocks, excluded, _counts(ground.size, excluded))
+
+
+def _most(attempt: Attempt, group: int, wants: Demand) -> tuple[int, str, tuple[tuple[int, int, str], ...]]:
+    """Pods of a group that fit at best, where, and how many of each of its blocks do."""
+    built = attempt.capacities(group, wants)
+    most, best = pack.best(built, wants.required)
     where = _where(attempt.ground, wants.required, best) if most else ""
-    words = [f"{fits} of {_want(option)} pods fit{own}{where}", *_blocks(attempt, wants, built, shape, best)]
-    message = f"profile {option.profile}: " + ", ".join(words) + _counts(attempt.ground.size, excluded)
-    return Refusal(attempt.gang.key, _reason(attempt), _cut(message), fits, _want(option), excluded)
+    return most, where, _fitting_blocks(attempt, wants, built, best)
 
 
-def _blocking(attempt: Attempt, whole: Part) -> tuple[GroupShape, int]:
+def _fitting(ground: Ground, gang: Gang, option: Option, *, avoid: bool) -> int:
+    """Pods of a gang of one group that would fit under other conditions."""
+    other = Attempt(ground, gang, option, avoid=avoid)
+    wants = demand.resolve(other.tree, gang.topology, option.groups[0].topology)
+    return pack.best(other.capacities(0, wants), wants.required)[0]
+
+
+def _plain(option: Option) -> Option:
+    """The option without its topology demands."""
+    groups = tuple(dataclasses.replace(shape, topology=PLAIN) for shape in option.groups)
+    return dataclasses.replace(option, groups=groups)
+
+
+def _blocking(attempt: Attempt, whole: Bundle) -> tuple[GroupShape, int]:
     """The group to explain: the first that does not fit even alone, else the one that asks for most."""
     groups = attempt.option.groups
-    if isinstance(whole, Bundle):
-        for number, shape in enumerate(groups):
-            wants = demand.resolve(attempt.tree, attempt.gang.topology, shape.topology)
-            own = dataclasses.replace(wants, blocks=())
-            if pack.best(attempt.capacities(number, own), own.required)[0] < shape.replicas:
-                return shape, number
+    for number, shape in enumerate(groups):
+        wants = demand.resolve(attempt.tree, attempt.gang.topology, shape.topology)
+        own = dataclasses.replace(wants, blocks=())
+        if pack.best(attempt.capacities(number, own), own.required)[0] < shape.replicas:
+            return shape, number
     number = max(range(len(groups)), key=lambda at: (groups[at].replicas * max(groups[at].cards_per_pod, 1), -at))
     return groups[number], number
 
@@ -151,10 +198,9 @@ def _blocking(attempt: Attempt, whole: Part) -> tuple[GroupShape, int]:
 def _reason(attempt: Attempt) -> Reason:
     """What would have to give way: the topology demand, the avoided nodes, or nothing (there is too little)."""
     gang, option = attempt.gang, attempt.option
-    if any(request != _PLAIN for request in (gang.topology, *(shape.topology for shape in option.groups))):
-        plain = tuple(dataclasses.replace(shape, topology=_PLAIN) for shape in option.groups)
-        free = dataclasses.replace(gang, topology=_PLAIN)
-        if _would_fit(attempt, free, dataclasses.replace(option, groups=plain), avoid=True):
+    if any(request != PLAIN for request in (gang.topology, *(shape.topology for shape in option.groups))):
+        free = dataclasses.replace(gang, topology=PLAIN)
+        if _would_fit(attempt, free, _plain(option), avoid=True):
             return Reason.TOPOLOGY_UNFIT
     if gang.excluded and _would_fit(attempt, gang, option, avoid=False):
         return Reason.EXCLUDED
@@ -162,14 +208,10 @@ def _reason(attempt: Attempt) -> Reason:
 
 
 def _would_fit(attempt: Attempt, gang: Gang, option: Option, *, avoid: bool) -> bool:
-    """True where the gang would have a place under other conditions; nothing is taken."""
+    """True where a gang of several groups would have a place under other conditions; nothing is taken."""
     other = Attempt(attempt.ground, gang, option, avoid=avoid)
-    whole = parts.cut(attempt.tree, gang.topology, option.groups)
-    if isinstance(whole, Run):
-        built = other.capacities(whole.group, whole.demand)
-        return pack.best(built, whole.demand.required)[0] >= whole.pods
     marks = other.marks()
-    fits = bundle.settle(other, whole)
+    fits = bundle.settle(other, parts.cut(attempt.tree, gang.topology, option.groups))
     other.undo(marks)
     return fits
 
@@ -197,27 +239,32 @@ def line(refusal: Refusal, total: int, *more: str) -> str:
     return body + tail
 
 
-def _blocks(attempt: Attempt, wants: Demand, built: Capacities, shape: GroupShape, best: int) -> list[str]:
-    """How many whole blocks fit, the larger first; in the best domain of the required level where there is one.
-
-    Blocks of the gang that do not divide the group have pods of others too: this group alone says nothing of them.
-    """
+def _fitting_blocks(attempt: Attempt, wants: Demand, built: Capacities, best: int) -> tuple[tuple[int, int, str], ...]:
+    """How many whole blocks fit, the larger first; in the best domain of the required level where there is one."""
     names = attempt.tree.names()
     children = attempt.ground.layout.children
     found = []
     for pods, level in wants.blocks:
-        if shape.replicas % pods:
-            continue
         caps = built.caps[level]
         if 0 <= wants.required <= level and best >= 0:
             lo, hi = best, best + 1
             for above in range(wants.required, level):
                 lo, hi = int(children[above][lo]), int(children[above][hi])
             caps = caps[lo:hi]
-        want = shape.replicas // pods
-        number = min(int((caps // pods).sum()), want)
-        found.append(f"{number} of {want} blocks of {pods} fit a {names[level]}")
-    return found
+        found.append((pods, int((caps // pods).sum()), names[level]))
+    return tuple(found)
+
+
+def _blocks(found: Sequence[tuple[int, int, str]], replicas: int) -> list[str]:
+    """The same in words, for a group of so many pods.
+
+    Blocks of the gang that do not divide the group have pods of others too: this group alone says nothing of them.
+    """
+    return [
+        f"{min(number, replicas // pods)} of {replicas // pods} blocks of {pods} fit a {level}"
+        for pods, number, level in found
+        if replicas % pods == 0
+    ]
 
 
 def _counts(nodes: int, excluded: Mapping[str, int]) -> str:

@@ -34,13 +34,15 @@ Exclusion = tuple[str, Mask]
 class Gate:
     """Who is excluded for what (an earlier cause wins), the open positions, and the excluded ones by cause.
 
-    ``number`` stands for the rule that excludes them, on whatever nodes; 0 where other gangs' places had a say.
+    ``number`` stands for the rule that excludes them, on whatever nodes; 0 where other gangs' places had a say. Nobody
+    is excluded from the ``whole``.
     """
 
     exclusions: tuple[Exclusion, ...]
     open: Mask
     counts: tuple[tuple[str, int], ...]
     number: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,12 +92,16 @@ def slots(ground: Ground, fitted: Fit) -> Ints:
     if fitted.key is None:
         return room(ground, need) * open_
 
+    def make(now: Ground) -> Ints:
+        found = room(now, need)
+        return found if fitted.gate.whole else np.multiply(found, open_, out=found)
+
     def renew(now: Ground, before: Ints, at: Positions) -> Ints:
         found = before.copy()
         found[at] = room(now, need, at) * open_[at]
         return found
 
-    return ground.value(("slots", fitted.key), lambda now: room(now, need) * open_, renew)
+    return ground.value(("slots", fitted.key), make, renew)
 
 
 def room(ground: Ground, need: Ints, at: Positions | None = None) -> Ints:
@@ -105,13 +111,22 @@ def room(ground: Ground, need: Ints, at: Positions | None = None) -> Ints:
         if not amount:
             continue
         free = ground.free[:, column] if at is None else ground.free[at, column]
-        holds = free // amount
-        found = holds if found is None else np.minimum(found, holds, out=found)
+        if found is None:
+            found = free // amount
+        else:
+            _bound(found, free, amount)
     if found is None:
         return np.zeros(ground.size if at is None else len(at), np.int64)
     if ground.fabrics is not None and need[CARDS]:
         np.minimum(found, ground.fabrics.slots(int(need[CARDS]), at), out=found)
     return found
+
+
+def _bound(found: Ints, free: Ints, amount: int) -> None:
+    """No more pods than this resource holds; divided only where it is the one that is short, which is rare."""
+    short = np.flatnonzero(free < (found if amount == 1 else found * amount))
+    if len(short):
+        found[short] = free[short] // amount
 
 
 def causes(ground: Ground, fitted: Fit, shape: GroupShape) -> dict[str, int]:
@@ -157,7 +172,7 @@ def _gate(ground: Ground, exclusions: list[Exclusion], number: int = 0) -> Gate:
     for text, mask in exclusions:
         _count(counts, text, open_ & mask)
         open_ &= ~mask
-    return Gate(tuple(exclusions), open_, tuple(counts.items()), number)
+    return Gate(tuple(exclusions), open_, tuple(counts.items()), number, whole=bool(open_.all()))
 
 
 def _first(

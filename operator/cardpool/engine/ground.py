@@ -272,6 +272,10 @@ class Ground:
         again = None if renew is None else functools.partial(renew, self)
         return cast("T", shelf.value(key, functools.partial(make, self), again))
 
+    def present(self, key: Hashable) -> object | None:
+        """What is kept by this key, where it belongs to the room of this moment."""
+        return self._shelf.present(key)
+
     def rule(self, key: Hashable, make: Callable[[], T]) -> T:
         """Something that depends on the nodes alone and not on what is free on them."""
         if key not in self.rules:
@@ -328,12 +332,17 @@ class Ground:
                 self._free[:, column][at] += counts * amount
 
 
-def start(inventory: Inventory, profile: int) -> Ground:
-    """A ground at the start of a cycle; what is derived from it before it changes serves later cycles too."""
+def kept(inventory: Inventory, profile: int) -> Ground:
+    """The profile's nodes as no cycle has changed them yet, not to be written to."""
     grounds = inventory.memo.grounds
     if profile not in grounds:
         grounds[profile] = Ground(inventory, profile)
-    return cast("Ground", grounds[profile]).begin()
+    return cast("Ground", grounds[profile])
+
+
+def start(inventory: Inventory, profile: int) -> Ground:
+    """A ground at the start of a cycle; what is derived from it before it changes serves later cycles too."""
+    return kept(inventory, profile).begin()
 
 
 def _causes(cause: NDArray[np.int8]) -> tuple[int, ...]:

@@ -94,15 +94,25 @@ class _Descent:
         sums = np.cumsum(caps[order])
         whole = int(np.searchsorted(sums, pods))
         rest = pods - (int(sums[whole - 1]) if whole else 0)
-        full = order[:whole]
-        if level == self.pyramid.last:
-            self.counts[lo + full] += caps[full]
-        else:
-            for domain in full:
-                self._enter(level, lo + int(domain), int(caps[domain]))
+        self._fill(level, lo, hi, order[:whole])
         left = np.sort(order[whole:])
         owners = lo + left[caps[left] >= rest]
         self._enter(level, self._pick(level, owners, rest), rest)
+
+    def _fill(self, level: int, lo: int, hi: int, full: NDArray[np.intp]) -> None:
+        """As many pods as they hold in each of these domains, counted from ``lo``."""
+        caps = self.pyramid.caps
+        if level == self.pyramid.last:
+            self.counts[lo + full] += caps[level][lo + full]
+        elif (caps[level][lo + full] == self.pyramid.whole[level][lo + full]).all():
+            starts = self.pyramid.layout.starts[level][lo : hi + 1]
+            chosen = np.zeros(hi - lo, np.bool_)
+            chosen[full] = True
+            run = slice(int(starts[0]), int(starts[-1]))
+            self.counts[run] += caps[-1][run] * np.repeat(chosen, np.diff(starts))
+        else:
+            for domain in (lo + full).tolist():
+                self._enter(level, domain, int(caps[level][domain]))
 
     def _pick(self, level: int, owners: NDArray[np.intp], pods: int) -> int:
         """The best of the domains that each hold all ``pods``."""

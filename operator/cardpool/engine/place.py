@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardpool.domain.gangs import Gang, GroupShape, Option, Placement, Refusal, Segment
-from cardpool.engine import bundle, demand, explain, fabrics, parts, repair
+from cardpool.engine import alike, bundle, demand, explain, fabrics, parts, repair
 from cardpool.engine.attempt import Attempt
 from cardpool.engine.ground import Ground
 
 
 def place(ground: Ground, gang: Gang, option: Option) -> Placement | Refusal:
     """The gang's placement, its room taken; or why it does not fit, nothing taken."""
+    known = alike.bound(ground, gang, option)
+    if known is not None and option.groups[0].replicas > known.most:
+        return explain.beyond(gang, option, known)
     tree = ground.inventory.trees[ground.profile]
     fault = demand.check(tree, gang.topology, option.groups) or fabrics.fault(ground.fabrics, option)
     if fault is not None:

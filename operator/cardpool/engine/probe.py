@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cardpool.domain.gangs import Gang, Option
 from cardpool.domain.inventory import CARDS
-from cardpool.engine import bundle, demand, fabrics, fit, pack, parts
+from cardpool.engine import alike, bundle, demand, fabrics, fit, pack, parts
 from cardpool.engine.attempt import Attempt, Mask
 from cardpool.engine.future import Future
 from cardpool.engine.ground import Ground
@@ -63,8 +63,17 @@ class Prober:
 
 def fits(ground: Ground, gang: Gang, option: Option) -> bool:
     """True where the gang would have a place on the ground as it is; nothing is taken."""
-    attempt = Attempt(ground, gang, option)
-    return _fits(attempt, parts.cut(attempt.tree, gang.topology, option.groups), None)
+    key = alike.kind(ground, gang, option)
+    if key is None:
+        attempt = Attempt(ground, gang, option)
+        return _fits(attempt, parts.cut(attempt.tree, gang.topology, option.groups), None)
+    return option.groups[0].replicas <= ground.value(("most", key), lambda now: _most(Attempt(now, gang, option)))
+
+
+def _most(attempt: Attempt) -> int:
+    """Pods of a gang of one group that fit, whatever its size."""
+    wants = demand.resolve(attempt.tree, attempt.gang.topology, attempt.option.groups[0].topology)
+    return pack.best(attempt.capacities(0, wants), wants.required)[0]
 
 
 def _fits(attempt: Attempt, whole: Part, scope: Mask | None, *, thorough: bool = False) -> bool:

@@ -18,13 +18,17 @@ from cardpool.engine.ground import Ground
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Cover = tuple[tuple[Ints, ...], tuple[Mask, ...]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Capacities:
-    """``caps[l]`` pods per domain; ``whole[l]`` the same without rounding above the node; ``total`` of the profile."""
+    """``caps[l]`` pods per domain, ``most[l]`` the largest of them; ``whole[l]`` the same without rounding above the
+    node; ``total`` of the profile.
+    """
 
     caps: tuple[Ints, ...]
+    most: tuple[int, ...]
     whole: tuple[Ints, ...]
     total: int
 
@@ -38,6 +42,7 @@ class Pyramid:
 
     layout: Layout
     caps: tuple[Ints, ...]
+    most: tuple[int, ...]
     whole: tuple[Ints, ...]
     cards: tuple[Ints, ...]
     empty: tuple[Mask, ...]
@@ -52,8 +57,8 @@ class Pyramid:
 
 def build(ground: Ground, found: Capacities, per_pod: int) -> Pyramid:
     """The pyramid of these capacities of the ground as it is now, for pods of so many cards."""
-    cards, empty = ground.value("cover", _cover)
-    return Pyramid(ground.layout, found.caps, found.whole, cards, empty, per_pod, found.total)
+    cards, empty = cover(ground)
+    return Pyramid(ground.layout, found.caps, found.most, found.whole, cards, empty, per_pod, found.total)
 
 
 def capacities(ground: Ground, slots: Ints, grains: tuple[int, ...], key: Hashable | None = None) -> Capacities:
@@ -74,11 +79,16 @@ def _capacities(ground: Ground, slots: Ints, grains: tuple[int, ...]) -> Capacit
     for level in range(last - 1, -1, -1) if caps is not whole else ():
         cap = _sums(caps[0], layout.children[level][:-1])
         caps = (cap - cap % grains[level] if grains[level] > 1 else cap, *caps)
-    return Capacities(caps, whole, int(caps[0].sum()))
+    most = tuple(int(cap.max(initial=0)) for cap in caps)
+    return Capacities(caps, most, whole, int(caps[0].sum()))
 
 
-def _cover(ground: Ground) -> tuple[tuple[Ints, ...], tuple[Mask, ...]]:
-    """Free cards of each domain, and whether none of its cards is used."""
+def cover(ground: Ground) -> Cover:
+    """Free cards of each domain, and whether none of its cards is used; the same for pods of every shape."""
+    return ground.value("cover", _cover)
+
+
+def _cover(ground: Ground) -> Cover:
     used = _levels(ground.busy.astype(np.int64), ground.layout)
     return _levels(ground.free[:, CARDS], ground.layout), tuple(counts == 0 for counts in used)
 
@@ -131,15 +141,18 @@ def broken(pyramid: Pyramid, level: int, owners: NDArray[np.intp], pods: int) ->
 
 def _below(pyramid: Pyramid, level: int, owners: NDArray[np.intp], pods: int) -> Ints:
     """The cost of each domain of ``level`` from the first to the last owner, narrower levels included."""
+    narrowest = max(down for down in range(level, pyramid.last + 1) if down == level or pyramid.most[down] >= pods)
     spans = [(int(owners[0]), int(owners[-1]) + 1)]
-    for down in range(level, pyramid.last):
+    for down in range(level, narrowest):
         children = pyramid.layout.children[down]
         spans.append((int(children[spans[-1][0]]), int(children[spans[-1][1]])))
     costs = np.zeros(0, np.int64)
-    for down in range(pyramid.last, level - 1, -1):
+    for down in range(narrowest, level - 1, -1):
         lo, hi = spans[down - level]
         own = _breaks(pyramid, down, pods, slice(lo, hi)).astype(np.int64)
-        if down < pyramid.last:
+        if down == narrowest:
+            own += pyramid.last - down  # no narrower domain holds them all
+        else:
             below = spans[down - level + 1][0]
             own += np.minimum.reduceat(costs, pyramid.layout.children[down][lo:hi] - below)
         holds = pyramid.caps[down][lo:hi] >= pods

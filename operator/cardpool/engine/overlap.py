@@ -33,8 +33,13 @@ class Overlap:
 
     def current(self) -> Ground:
         """The room of this moment; what is taken of it has to be taken from the others too."""
-        if self._seen == [one.version() for one in self._grounds]:
-            return self._shared
+        if self._seen != [one.version() for one in self._grounds]:
+            self._catch_up()
+        if self._shared.tracked:
+            company(self._shared, self._grounds)
+        return self._shared
+
+    def _catch_up(self) -> None:
         touched = [one.since(seen) for one, seen in zip(self._grounds, self._seen, strict=True)]
         if any(at is None for at in touched):
             self._refresh(np.arange(self._shared.size))
@@ -42,9 +47,6 @@ class Overlap:
             at = np.unique(np.concatenate([at for at in touched if at is not None]))
             if len(at):
                 self._refresh(at)
-        if self._shared.tracked:
-            company(self._shared, self._grounds)
-        return self._shared
 
     def _refresh(self, at: Positions) -> None:
         rooms = [one.free[at] for one in self._grounds]

@@ -6,6 +6,7 @@ tidier elsewhere. Gangs that ask for the same get the same answer until somethin
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import partial
 
 from cardpool.domain.gangs import Gang, Option, Placement, Refusal
@@ -17,18 +18,19 @@ from cardpool.names import Reason
 
 
 class Answerer:
-    """Places gangs in what is free in this cycle."""
+    """Places gangs in what is free in this cycle; ``asked`` is equal for gangs that ask for the same."""
 
-    __slots__ = ("cycle", "mixer")
+    __slots__ = ("asked", "cycle", "mixer")
 
     def __init__(self, cycle: Cycle, mixer: Mixer) -> None:
         self.cycle, self.mixer = cycle, mixer
+        self.asked: Hashable = None
 
     def answer(self, gang: Gang) -> Placement | Refusal:
         """The gang's place, or why it has none; equal gangs in an unchanged pool get equal answers at no cost."""
         cycle = self.cycle
         excused = tuple(one.excuses(gang) for one in cycle.outlooks.values() if one.start is not None)
-        key = gang.team, excused, order.likeness(gang)
+        key = self.asked = gang.team, excused, order.likeness(gang)
         if key in cycle.refused:
             return cycle.refused[key].told(gang.key)
         answer = self._try(gang)

@@ -27,6 +27,7 @@ from cardpool.engine.quota import Ledger
 Rank = tuple[bool, int, float, float, str]
 Lane = tuple[str, bool]
 _MIXES = 4
+_FEW = 8
 
 
 class Queue:
@@ -55,10 +56,22 @@ class Queue:
             return None
         rank, self._taken = heapq.heappop(self._heap)
         gang = self._teams[self._taken].popleft()
-        borrows = self._borrows(gang) if self._alone else rank[0]
+        borrows = _borrows(self._ledger, gang) if self._alone else rank[0]
         if borrows and not self._taken[1]:
             self._shadows[gang.team] = gang.priority
         return gang
+
+    def overtaking(self, gang: Gang, teams: Iterable[str], books: Ledger, capacity: Mapping[str, int]) -> list[Gang]:
+        """Those of these teams who are still to be asked, and would be before this gang if the teams held this little.
+
+        ``gang`` is the one that was asked last; of each team only the first few.
+        """
+        shadow = self.shadow(gang)
+        mine = _rank(books, gang, capacity)
+        mine = mine if shadow is None else (True, -shadow, *mine[2:])
+        waiting = [itertools.islice(self._teams.get((team, False), ()), _FEW) for team in dict.fromkeys(teams)]
+        ranked = [(_rank(books, one, capacity), one) for few in waiting for one in few if one.team != gang.team]
+        return [one for rank, one in sorted(ranked, key=lambda item: item[0]) if rank < mine]
 
     def shadow(self, gang: Gang) -> int | None:
         """The priority of the last one of its team, asked before this gang, that would borrow; None: nobody."""
@@ -72,17 +85,21 @@ class Queue:
     def _rank(self, gang: Gang) -> Rank:
         if self._alone:
             return False, -gang.priority, 0.0, gang.created, gang.key
-        share = quota.share(self._ledger, gang.team, self._capacity())
-        return self._borrows(gang), -gang.priority, share, gang.created, gang.key
+        return _rank(self._ledger, gang, self._capacity())
 
-    def _borrows(self, gang: Gang) -> bool:
-        """True where that counts, and the gang would be beyond its team's quota."""
-        ledger = self._ledger
-        if ledger.rules.reclaim is not Reclaim.ANY:
-            return False
-        options = elastic.least(gang).options
-        inside = any(ledger.inside(gang.team, option.profile, quota.cards_of(option)) for option in options)
-        return not inside and not _mixes_inside(ledger, gang)
+
+def _rank(ledger: Ledger, gang: Gang, capacity: Mapping[str, int]) -> Rank:
+    share = quota.share(ledger, gang.team, capacity)
+    return _borrows(ledger, gang), -gang.priority, share, gang.created, gang.key
+
+
+def _borrows(ledger: Ledger, gang: Gang) -> bool:
+    """True where that counts, and the gang would be beyond its team's quota."""
+    if ledger.rules.reclaim is not Reclaim.ANY:
+        return False
+    options = elastic.least(gang).options
+    inside = any(ledger.inside(gang.team, option.profile, quota.cards_of(option)) for option in options)
+    return not inside and not _mixes_inside(ledger, gang)
 
 
 class _Beyond:

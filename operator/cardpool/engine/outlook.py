@@ -153,8 +153,19 @@ class Outlook:
                 if closes is not None:
                     one.closed[closes] += 1
 
-    def claim(self, gang: Gang, option: Option, victims: Sequence[Room]) -> Placement | None:
-        """Keep the room that the victims leave (and what is free beside it) for this gang."""
+    def claim(
+        self, gang: Gang, option: Option, victims: Sequence[Room], later: Future | None = None
+    ) -> Placement | None:
+        """Keep the room that the victims leave (and what is free beside it) for this gang.
+
+        ``later`` is the room without them where others before the gang take of it: what they take is kept too.
+        """
+        if later is not None:
+            answer = later.place(gang, option)
+            if not isinstance(answer, Placement):
+                return None
+            self.follow(later, [room.gang.uid for room in victims], gang)
+            return answer
         late = self.late()
         late.settle(victims)
         answer = late.place(gang, option)

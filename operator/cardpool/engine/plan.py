@@ -20,6 +20,7 @@ from cardpool.engine.answering import Answerer
 from cardpool.engine.cycle import Cycle, Strategy
 from cardpool.engine.holding import Holder
 from cardpool.engine.outlook import BLOCKING
+from cardpool.engine.rivals import Rivals
 from cardpool.engine.shifting import Shifter
 from cardpool.engine.taking import Taker
 from cardpool.names import Reason
@@ -57,12 +58,24 @@ class _Walk:
     ``waiting`` are the first refused gangs, at their least, beside their refusals; ``unserved`` all that want room.
     """
 
-    __slots__ = ("answerer", "cycle", "holder", "placements", "refusals", "shifter", "taker", "unserved", "waiting")
+    __slots__ = (
+        "answerer",
+        "cycle",
+        "holder",
+        "placements",
+        "refusals",
+        "rivals",
+        "shifter",
+        "taker",
+        "unserved",
+        "waiting",
+    )
 
     def __init__(self, one: Cycle) -> None:
         mixer = mixing.Mixer(one.inventory, one.ledger, one.outlook, one.behind)
         self.cycle = one
-        self.answerer, self.taker, self.shifter = Answerer(one, mixer), Taker(one), Shifter(one)
+        self.rivals = Rivals(one)
+        self.answerer, self.taker, self.shifter = Answerer(one, mixer), Taker(one, self.rivals), Shifter(one)
         self.holder = Holder(one, mixer)
         self.placements: list[Placement] = []
         self.refusals: list[Refusal] = []
@@ -72,6 +85,7 @@ class _Walk:
     def over(self, gangs: Sequence[Gang]) -> PlanResult:
         """Ask gang after gang."""
         queue = order.Queue(gangs, self.cycle.ledger, partial(order.capacities, self.cycle.inventory))
+        self.rivals.queue = queue
         while (gang := queue.pop()) is not None:
             self.cycle.shadow = queue.shadow(gang)
             answer = self._ask(gang)
@@ -95,7 +109,10 @@ class _Walk:
             return answer
         least = elastic.least(gang)
         promised = self.taker.take(least, answer) or self.shifter.make_room(least, answer)
-        return promised or self.holder.hold(least, answer)
+        if promised is not None:
+            return promised
+        self.rivals.met.append((self.answerer.asked, gang))
+        return self.holder.hold(least, answer)
 
     def _result(self) -> PlanResult:
         """What the cycle did, after those that ask last: who moves for nobody yet, and who grows."""

@@ -1,7 +1,8 @@
 """Others go for a gang: who may be taken down or made smaller for it in this cycle, and what that sets in motion.
 
 Nobody goes in vain: victims are named only with the place that they leave for the gang, and it is promised at once; and
-nobody goes who would be asked before the gang once it waits again, and would take the place back.
+nobody goes who would be asked before the gang once it waits again, and would take the place back. What others before
+the gang in the queue would take of the room is added to what has to become free.
 Searches are dear, so a cycle makes few; a likeness for which nothing helped is not looked at twice.
 """
 
@@ -15,12 +16,16 @@ from cardpool.domain.inventory import CARDS
 from cardpool.domain.teams import Reclaim
 from cardpool.engine import order, preempt, probe, quota, shrink
 from cardpool.engine.cycle import Cycle
+from cardpool.engine.future import Future
 from cardpool.engine.occupancy import Room
 from cardpool.engine.outlook import Outlook
+from cardpool.engine.quota import Ledger
+from cardpool.engine.rivals import Rivals
 from cardpool.names import Reason
 
 _SEARCHES: Final = 16
 _LOOKS: Final = 128
+_ROUNDS: Final = 4
 
 
 class Taker:
@@ -29,10 +34,11 @@ class Taker:
     ``placed`` has the uids of those that have a place: one that moved leaves its old one and does not wait again.
     """
 
-    __slots__ = ("cycle", "hopeless", "lowest", "placed", "searches", "sizes")
+    __slots__ = ("cycle", "hopeless", "later", "lowest", "placed", "rivals", "searches", "sizes")
 
-    def __init__(self, cycle: Cycle) -> None:
-        self.cycle = cycle
+    def __init__(self, cycle: Cycle, rivals: Rivals) -> None:
+        self.cycle, self.rivals = cycle, rivals
+        self.later: Future | None = None
         self.hopeless: set[Hashable] = set()
         self.searches = 0
         self.sizes: dict[str, int] = {}
@@ -53,7 +59,7 @@ class Taker:
             if victims is None:
                 continue
             view = self.cycle.outlook(option.profile)
-            placement = view.claim(gang, option, victims)
+            placement = view.claim(gang, option, victims, self.later)
             if placement is None:
                 continue
             self._evict(gang, view, victims)
@@ -72,8 +78,11 @@ class Taker:
         return any(ledger.inside(gang.team, one.profile, quota.cards_of(one)) for one in gang.options)
 
     def _victims(self, gang: Gang, option: Option) -> list[Room] | None:
-        """Who has to go for the gang in this profile: nobody where enough go already, None where nothing helps."""
-        cycle = self.cycle
+        """Who has to go for the gang in this profile: nobody where enough go already, None where nothing helps.
+
+        ``later`` is the room as it will be then, where others before the gang take of it.
+        """
+        cycle, self.later = self.cycle, None
         if option.profile not in cycle.inventory.profiles or cycle.behind(gang, option.profile) is not None:
             return None
         view = cycle.outlook(option.profile)
@@ -95,12 +104,46 @@ class Taker:
         self.searches += 1
         cycle.fickle = True  # victims are weighed by what they would lose
         smaller = shrink.search(late, gang, option, chosen, cycle.ledger, cycle.now)
-        if smaller is not None and not self._back_before(gang, [room for room, _ in smaller]):
+        shrinking = [room for room, _ in smaller or ()]
+        if smaller is not None and not self._back_before(gang, shrinking) and self._left(gang, option, late, shrinking):
             self.sizes = {room.gang.uid: pods for room, pods in smaller}
-            return [room for room, _ in smaller]
+            return shrinking
         self.sizes = {}
-        victims = preempt.search(late, gang, option, chosen, cycle.ledger, cycle.now)
+        victims = self._enough(gang, option, late, chosen)
         return None if victims is None or self._back_before(gang, victims) else victims
+
+    def _enough(self, gang: Gang, option: Option, late: Future, chosen: Sequence[Room]) -> list[Room] | None:
+        """Victims whose room holds the gang when others before it have taken theirs; None where no choice helps."""
+        gone: list[Room] = []
+        base, books = late, self.cycle.ledger
+        for _ in range(_ROUNDS):
+            rest = [room for room in chosen if room not in gone]
+            victims = preempt.search(base, gang, option, rest, books, self.cycle.now)
+            if not victims:
+                return None
+            gone += victims
+            if self._left(gang, option, late, gone):
+                return gone
+            base, books, _ = self._after(gang, option, late, gone)
+        return None
+
+    def _left(self, gang: Gang, option: Option, late: Future, gone: Sequence[Room]) -> bool:
+        """True where the gang has its place when these are gone, behind those before it."""
+        later, books, taken = self._after(gang, option, late, gone)
+        self.later = later if taken else None
+        if not taken:
+            return True
+        fits = probe.Prober(later, gang, option, thorough=True).fits()
+        return fits and books.beyond(gang.team, option.profile, quota.cards_of(option)) is None
+
+    def _after(self, gang: Gang, option: Option, late: Future, gone: Sequence[Room]) -> tuple[Future, Ledger, bool]:
+        """The room and the quotas when these are gone and those before have taken theirs, if anybody has."""
+        later, books = late.copy(), self.cycle.ledger.copy()
+        later.settle(gone)
+        for room in gone:
+            books.hold(room.gang.team, room.shares, -1)
+        teams = [room.gang.team for room in gone]
+        return later, books, self.rivals.served(gang, teams, option.profile, later, books)
 
     def _back_before(self, gang: Gang, victims: Sequence[Room]) -> list[Room]:
         """Those of them that are asked before the gang once they wait again, and would take their room back."""

@@ -31,13 +31,17 @@ def pool(nodes: dict[str, int], *running: Running) -> Inventory:
     return worlds.pool(nodes, (), changes=changes)
 
 
-def cycles(nodes: dict[str, int], rules: Rules, running: list[Running], waiting: list[Gang]) -> list[PlanResult]:
+def cycles(
+    nodes: dict[str, int],
+    rules: Rules,
+    running: list[Running],
+    waiting: list[Gang],
+    strategy: str = plan.Strategy.BACKFILL,
+) -> list[PlanResult]:
     """A cycle, one in which the victims are going, and one in which they are gone and wait again, each as one pod."""
 
     def cycle(present: list[Running], gangs: list[Gang]) -> PlanResult:
-        return plan.plan(
-            pool(nodes, *present), gangs, now=NOW, running=present, rules=rules, strategy=plan.Strategy.BACKFILL
-        )
+        return plan.plan(pool(nodes, *present), gangs, now=NOW, running=present, rules=rules, strategy=strategy)
 
     first = cycle(running, waiting)
     gone = {eviction.gang for eviction in first.evictions}
@@ -92,6 +96,38 @@ def test_a_victim_that_is_inside_its_quota_once_the_others_are_gone(priority: in
     first, _, then = cycles({"x": 6, "y": 5}, teams(a=6, b=6), running, [own])
     assert sorted(eviction.gang for eviction in first.evictions) == (["b/four", "b/two"] if goes else [])
     assert ("a/own" in [placement.gang for placement in then.placements]) == goes
+
+
+RIVALS = [
+    pytest.param(gang(group(2), key="b/first", team="b", priority=2), id="before it"),
+    pytest.param(gang(group(2), key="c/young", team="c", priority=1, created=5.0), id="before it when c has less"),
+]
+
+
+@pytest.mark.parametrize("rival", RIVALS)
+def test_those_before_the_preemptor_who_evict_nobody_find_room_too(rival: Gang) -> None:
+    """They have no quota to reclaim with, and are asked first: so two go at once, and both start in one cycle."""
+    running = [holds(f"c/{number}", 2, "x", team="c", started=NOW - number) for number in range(2)]
+    law = Rules({"a": Team("a", limits=(Limit(worlds.PROFILE, 5),))}, reclaim=Reclaim.LOWER_PRIORITY)
+    own = gang(group(2), key="a/own", team="a", priority=1)
+    held = holds("a/old", 3, "y", team="a")
+    nodes = {"x": 4, "y": 3}
+    first, going, then = cycles(nodes, law, [*running, held], [own, rival], plan.Strategy.BEST_EFFORT)
+    assert [(eviction.gang, eviction.by) for eviction in first.evictions] == [("c/0", "a/own"), ("c/1", "a/own")]
+    assert going.evictions == ()
+    assert (sorted(placement.gang for placement in then.placements), then.evictions) == (
+        sorted(["a/own", rival.key]),
+        (),
+    )
+
+
+def test_nobody_goes_for_a_preemptor_that_has_no_place_beside_those_before_it() -> None:
+    """The first takes all that can become free."""
+    running = [holds("c/one", 2, "x", team="c")]
+    law = Rules({"a": Team("a", limits=(Limit(worlds.PROFILE, 4),))}, reclaim=Reclaim.LOWER_PRIORITY)
+    waiting = [gang(group(2), key=f"{team}/new", team=team, priority=1 + (team == "b")) for team in "ab"]
+    first, _, _ = cycles({"x": 2}, law, running, waiting, plan.Strategy.BEST_EFFORT)
+    assert (first.evictions, first.preempting) == ((), ())
 
 
 def test_a_node_that_everybody_has_left_is_like_one_that_nobody_used() -> None:

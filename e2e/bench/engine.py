@@ -47,6 +47,11 @@ MEANING = {
     "place_1280_of_125000_ms": "1,280 pods among 1,000,000 cards",
     "place_12800_of_125000_ms": "12,800 pods among 1,000,000 cards",
     "no_of_125000_ms": "No among 1,000,000 cards, with its count",
+    "groups_1280_of_3840_ms": "a driver and 1,280 workers, zone required, supernode preferred",
+    "groups_no_of_3840_ms": "No to a driver and one worker more than fits",
+    "groups_wait_10000_of_3840_ms": "No to 10,000 such gangs of 3,500 different shapes in a full pool",
+    "groups_1280_of_125000_ms": "a driver and 1,280 workers among 1,000,000 cards, zone required",
+    "groups_no_of_125000_ms": "No to a driver and one worker more than fits a zone among 1,000,000 cards",
     "label_new_125000_ms": "1,280 pods whose affinity names 100 of the supernodes, a label that nobody named yet",
     "label_known_125000_ms": "the same where a job named other supernodes before",
 }
@@ -92,6 +97,13 @@ def choosy(first: int) -> Gang:
     nodes = NodeFilter(terms=((Requirement("example.com/supernode", "In", names),),))
     shape = dataclasses.replace(wanted.options[0].groups[0], nodes=nodes)
     return dataclasses.replace(wanted, options=(Option(PROFILE, (shape,)),))
+
+
+def driven(workers: Gang) -> Gang:
+    """The same gang with a driver, which asks for no card."""
+    option = workers.options[0]
+    driver = GroupShape("driver", 1, 0, {"cpu": 4_000})
+    return dataclasses.replace(workers, options=(Option(option.profile, (driver, *option.groups)),))
 
 
 def crowd(nodes: int, gangs: int) -> tuple[Running, ...]:
@@ -191,6 +203,9 @@ def measure(rounds: int) -> dict[str, float]:
         "preempt_128_of_3840_ms": best(lambda: pool(3840, used=8), preempts(few, running), rounds),
         "preempt_1280_of_3840_ms": best(lambda: pool(3840, used=8), preempts(many, running), rounds),
         "idle_cycle_3840_ms": idle.measure(3840, max(rounds, ROUNDS_SMALL)),
+        "groups_1280_of_3840_ms": best(lambda: pool(3840), places(driven(one)), max(rounds, ROUNDS_SMALL)),
+        "groups_no_of_3840_ms": best(lambda: pool(3840), refuses(driven(none)), max(rounds, ROUNDS_SMALL)),
+        "groups_wait_10000_of_3840_ms": best(lambda: pool(3840, used=8), refuses(*map(driven, waiting)), rounds),
         "change_3840_ms": best(lambda: asked(pool(3840), none), follows(none), rounds),
     }
     whole = pool(125_000)
@@ -206,6 +221,11 @@ def measure(rounds: int) -> dict[str, float]:
         "place_12800_of_125000_ms": best(million, places(gang(12_800, preferred="zone")), rounds),
         "no_of_125000_ms": best(million, refuses(none), rounds),
         "change_125000_ms": best(lambda: asked(million(), none), follows(none), rounds),
+        "groups_1280_of_3840_ms": "a driver and 1,280 workers, zone required, supernode preferred",
+        "groups_no_of_3840_ms": "No to a driver and one worker more than fits",
+        "groups_wait_10000_of_3840_ms": "No to 10,000 such gangs of 3,500 different shapes in a full pool",
+        "groups_1280_of_125000_ms": "a driver and 1,280 workers among 1,000,000 cards, zone required",
+        "groups_no_of_125000_ms": "No to a driver and one worker more than fits a zone among 1,000,000 cards",
         "label_new_125000_ms": best(million, places(choosy(0)), rounds),
         "label_known_125000_ms": best(lambda: asked(million(), choosy(0)), places(choosy(50)), rounds),
     }

@@ -13,7 +13,10 @@ from cardpool.domain.gangs import Gang, NodeFilter, PlanResult, Running, Taint, 
 from cardpool.domain.inventory import Cause, Inventory
 from cardpool.domain.teams import Reclaim, Rules
 from cardpool.domain.topology import TopologyRequest
-from cardpool.engine import build, plan
+from cardpool.engine import build, fit, plan
+from cardpool.engine.attempt import Attempt
+from cardpool.engine.demand import Demand
+from cardpool.engine.ground import Ground
 from cardpool.engine.shelf import Shelf
 from tests.property.test_engine import QUICK, inventory_of, mixed_gangs, node_rows, seldom, told
 from tests.support import worlds
@@ -133,7 +136,7 @@ def test_an_answer_that_stands_is_the_answer_of_any_later_moment(rows: list[buil
 @QUICK
 @given(st.lists(st.sets(st.integers(0, 29), max_size=6), max_size=8), st.data())
 def test_a_renewed_value_equals_a_made_one(changes: list[set[int]], data: Any) -> None:
-    """Whatever was touched in whatever order, between whatever questions and copies, a value is the present one."""
+    """Whatever was touched or taken back in whatever order, between questions and copies, a value is the present one."""
     shelf, values = Shelf(30), np.zeros(30, np.int64)
 
     def ask() -> list[int]:
@@ -144,12 +147,49 @@ def test_a_renewed_value_equals_a_made_one(changes: list[set[int]], data: Any) -
 
         return [int(value) for value in shelf.value("double", lambda: values * 2, renew)]
 
+    marks = [(shelf.version, values.copy())]
     for counter, touched in enumerate(changes, 1):
         at = np.array(sorted(touched), np.intp)
         values[at] = counter
         shelf.touch(at)
         if data.draw(st.booleans()):
+            marks.append((shelf.version, values.copy()))
+        if data.draw(st.booleans()):
+            marks = marks[: data.draw(st.integers(1, len(marks)))]
+            values[:] = marks[-1][1]
+            assert shelf.rewind(marks[-1][0])
+        if data.draw(st.booleans()):
             assert (values * 2).tolist() == ask()
         if data.draw(st.booleans()):
             shelf = shelf.copy()
     assert (values * 2).tolist() == ask()
+
+
+@QUICK
+@given(node_rows(most=12, zones="aab"), st.data())
+def test_what_was_taken_back_leaves_the_room_of_before(rows: list[build.NodeRow], data: Any) -> None:
+    """Pods of two shapes come and go, room is set between: each shape finds what a ground that kept nothing has."""
+    ground = Ground(inventory_of(rows), 0).begin()
+    gang = worlds.gang(worlds.group(1, 1, "a"), worlds.group(1, 2, "b"))
+    attempt = Attempt(ground, gang, gang.options[0])
+    marks = [(attempt.marks(), ground.free.tolist())]
+    for _ in range(data.draw(st.integers(1, 8))):
+        match data.draw(st.sampled_from(["take", "take", "mark", "back", "put"])):
+            case "take":
+                attempt.pack(data.draw(st.integers(0, 1)), data.draw(st.integers(1, 3)), Demand())
+            case "mark":
+                marks.append((attempt.marks(), ground.free.tolist()))
+            case "back":
+                marks = marks[: data.draw(st.integers(1, len(marks)))]
+                attempt.undo(marks[-1][0])
+                assert marks[-1][1] in ([], ground.free.tolist())
+            case _:
+                at = np.array([data.draw(st.integers(0, ground.size - 1))])
+                ground.put(at, ground.free[at] + 1)
+                marks = [(mark, []) for mark, _ in marks]  # what was put stays
+        for number in range(2):
+            need = ground.demand(gang.options[0].groups[number])
+            assert need is not None
+            expected = fit.room(ground, need) * attempt.open[number]
+            assert expected.tolist() == attempt.slots(number).tolist()
+            assert expected.sum() == attempt.holds(number, Demand())

@@ -5,18 +5,19 @@ Everything that is taken from the ground can be given back by ``undo``, so a fai
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from cardpool.domain.gangs import Gang, Option
 from cardpool.engine import balance, demand, fit, pack, pyramid
+from cardpool.engine import scope as scopes
 from cardpool.engine.demand import Demand
 from cardpool.engine.fit import Fit
 from cardpool.engine.ground import Ground, Snapshot
+from cardpool.engine.pack import Ask
+from cardpool.engine.scope import Domains, Scope
 
-Mask = NDArray[np.bool_]
+Mask = scopes.Mask
 Marks = tuple[Snapshot, list[NDArray[np.int64]]]
 
 
@@ -43,36 +44,45 @@ class Attempt:
         """Pods of a group that each position takes now; shared, not to be written to."""
         return fit.slots(self.ground, self.fits[group])
 
-    def capacities(self, group: int, wants: Demand, scope: Mask | None = None) -> pyramid.Capacities:
+    def capacities(self, group: int, wants: Demand, scope: Scope = None) -> pyramid.Capacities:
         """What each domain holds of a group under these demands, inside a scope."""
-        return pyramid.capacities(self.ground, *self._base(group, wants, scope))
-
-    def _base(
-        self, group: int, wants: Demand, scope: Mask | None
-    ) -> tuple[NDArray[np.int64], tuple[int, ...], Hashable | None]:
-        """Slots, the multiple of pods at each level, and the key that such slots are known by."""
         grains = wants.grains(len(self.ground.layout.starts))
+        slots = self.slots(group)
         if scope is None:
-            return self.slots(group), grains, self.fits[group].key
-        return self.slots(group) * scope, grains, None
+            return pyramid.capacities(self.ground, slots, grains, self.fits[group].key)
+        return pyramid.capacities(self.ground, slots * scopes.mask(self.ground.layout, scope), grains)
 
-    def pack(self, group: int, pods: int, wants: Demand, scope: Mask | None = None) -> NDArray[np.intp] | None:
+    def holds(self, group: int, wants: Demand, scope: Scope = None) -> int:
+        """The most pods of a group that fit inside a scope, in one domain of the required level."""
+        if isinstance(scope, Domains):
+            found, layout = self.capacities(group, wants), self.ground.layout
+            most = scopes.most(layout, found.caps, wants.grains(len(layout.starts)), scope, wants.required)
+            if most is not None:
+                return most
+        return pack.best(self.capacities(group, wants, scope), wants.required)[0]
+
+    def pack(self, group: int, pods: int, wants: Demand, scope: Scope = None) -> NDArray[np.intp] | None:
         """Positions for some pods of a group, in path order and taken; None where they do not fit."""
-        found = self.capacities(group, wants, scope)
-        if pack.best(found, wants.required)[0] < pods:
-            return None
-        built = pyramid.build(self.ground, found, self.option.groups[group].cards_per_pod)
-        ask = pack.Ask(pods, wants.required, wants.preferred)
-        if wants.balanced:
-            counts = balance.spread(built, ask, wants.grains(len(self.ground.layout.starts)))
-        else:
-            counts = pack.pack(built, ask)
         need = self.fits[group].need
-        if counts is None or need is None:
+        if need is None or self.holds(group, wants, scope) < pods:
+            return None
+        counts = self._packed(group, Ask(pods, wants.required, wants.preferred), wants, scope)
+        if counts is None:
             return None
         at = np.flatnonzero(counts)
         self.ground.take_at(at, counts, need)
         return np.repeat(at, counts[at])
+
+    def _packed(self, group: int, ask: Ask, wants: Demand, scope: Scope) -> NDArray[np.int64] | None:
+        """Pods per position. What one domain holds is packed where it stands in the whole; else all around is shut."""
+        per_pod, start = self.option.groups[group].cards_per_pod, (0, 0, -1)
+        if isinstance(scope, Domains) and len(scope.numbers) == 1 and not wants.balanced:
+            number = int(scope.numbers[0])
+            start, scope = (scope.level, number, number + 1), None
+        built = pyramid.build(self.ground, self.capacities(group, wants, scope), per_pod)
+        if wants.balanced:
+            return balance.spread(built, ask, wants.grains(len(self.ground.layout.starts)))
+        return pack.pack(built, ask, start)
 
     def placed(self) -> NDArray[np.int64]:
         """The positions that the gang holds so far."""
@@ -82,11 +92,7 @@ class Attempt:
 
     def domain(self, level: int, position: int) -> Mask:
         """The positions in the same domain of a level."""
-        starts = self.ground.layout.starts[level]
-        at = int(np.searchsorted(starts, position, side="right")) - 1
-        mask = np.zeros(self.ground.size, np.bool_)
-        mask[starts[at] : starts[at + 1]] = True
-        return mask
+        return scopes.mask(self.ground.layout, scopes.around(self.ground.layout, level, np.array([position])))
 
     def marks(self) -> Marks:
         """A point to come back to."""

@@ -11,20 +11,22 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cardpool.domain.inventory import CARDS
-from cardpool.engine import exact, pack
-from cardpool.engine.attempt import Attempt, Mask
+from cardpool.engine import exact, pyramid
+from cardpool.engine import scope as scopes
+from cardpool.engine.attempt import Attempt
 from cardpool.engine.demand import Demand
 from cardpool.engine.parts import Bundle, Part, Run
+from cardpool.engine.scope import Domains, Mask, Scope
 
 _TRIES = 64
 _SHOWN = 4
 _CHOICES = 6
+_PLAIN = Demand()
 
 
-def settle(attempt: Attempt, part: Part, scope: Mask | None = None, *, thorough: bool = False) -> bool:
+def settle(attempt: Attempt, part: Part, scope: Scope = None, *, thorough: bool = False) -> bool:
     """Place a part inside a scope; False, and nothing changed, where it does not fit.
 
     ``thorough``, for a whole gang and no scope, tries everything in each domain in which the greedy packing failed.
@@ -49,7 +51,7 @@ def _settle_fewest(attempt: Attempt, bundle: Bundle) -> bool:
         return found or exact.settle(attempt, bundle, None)
     attempt.undo(before)
     for some in _choices(attempt, bundle, most):
-        inside = np.repeat(np.isin(np.arange(domains), some), np.diff(starts))
+        inside = Domains(0, np.array(some))
         if _settle_all(attempt, bundle, inside) or exact.settle(attempt, bundle, inside):
             return True
     return (found and _settle_all(attempt, bundle, None)) or exact.settle(attempt, bundle, None)
@@ -88,26 +90,40 @@ def most(attempt: Attempt, whole: Bundle) -> int:
         return 0
     free = np.add.reduceat(attempt.ground.free[:, CARDS], starts[:-1])
     tries = np.argsort(-free, kind="stable")[:_SHOWN]
-    return max(_fill(attempt, whole, attempt.domain(level, int(starts[at]))) for at in tries)
+    found = 0
+    for at in tries:
+        found = max(found, _fill(attempt, whole, Domains(level, np.array([at])), found))
+    return found
 
 
-def _fill(attempt: Attempt, whole: Bundle, scope: Mask | None) -> int:
-    """Pods that find room one run after the other, in the better of two orders."""
+def _fill(attempt: Attempt, whole: Bundle, scope: Scope, known: int = 0) -> int:
+    """Pods that find room one run after the other, in the better of two orders; not looked at where ``known`` do."""
     runs = list(whole.runs())
+    alone = [min(run.pods, attempt.holds(run.group, Demand(required=run.demand.required), scope)) for run in runs]
+    bound, runs = sum(alone), [run for run, pods in zip(runs, alone, strict=True) if pods]
+    if bound <= known or len(runs) < 2:
+        return bound
     orders = [runs]
     for sign in (1, -1):
         order = sorted(runs, key=lambda run: sign * attempt.option.groups[run.group].cards_per_pod)
         orders += [order] if order not in orders else []
-    return max(_filled(attempt, order, scope) for order in orders)
+    found = 0
+    for order in orders:
+        if found < bound:
+            found = max(found, _filled(attempt, order, scope))
+    return found
 
 
-def _filled(attempt: Attempt, runs: Sequence[Run], scope: Mask | None) -> int:
+def _filled(attempt: Attempt, runs: Sequence[Run], scope: Scope) -> int:
     marks = attempt.marks()
     found = 0
     for run in runs:
         wants = Demand(required=run.demand.required)
         inside = _anchored(attempt, run, scope)
-        pods = min(run.pods, pack.best(attempt.capacities(run.group, wants, inside), wants.required)[0])
+        pods = min(run.pods, attempt.holds(run.group, wants, inside))
+        if run is runs[-1]:
+            found += pods
+            break
         positions = attempt.pack(run.group, pods, wants, inside) if pods else None
         if positions is not None:
             attempt.ranks[run.group][run.first : run.first + pods] = positions
@@ -116,7 +132,7 @@ def _filled(attempt: Attempt, runs: Sequence[Run], scope: Mask | None) -> int:
     return found
 
 
-def _settle_run(attempt: Attempt, run: Run, scope: Mask | None) -> bool:
+def _settle_run(attempt: Attempt, run: Run, scope: Scope) -> bool:
     """A run near what the gang holds already, else anywhere in the scope."""
     if not run.pods:
         return True
@@ -129,29 +145,25 @@ def _settle_run(attempt: Attempt, run: Run, scope: Mask | None) -> bool:
     return False
 
 
-def _anchored(attempt: Attempt, run: Run, scope: Mask | None) -> Mask | None:
+def _anchored(attempt: Attempt, run: Run, scope: Scope) -> Scope:
     """The scope cut to the domain in which other pods of a group that must stay together sit."""
     ranks = attempt.ranks[run.group]
     if run.demand.required < 0 or not (ranks >= 0).any():
         return scope
-    home = attempt.domain(run.demand.required, int(ranks[ranks >= 0][0]))
-    return home if scope is None else home & scope
+    layout = attempt.ground.layout
+    return scopes.meet(layout, scopes.around(layout, run.demand.required, ranks[ranks >= 0][:1]), scope)
 
 
-def _neighbourhoods(attempt: Attempt, scope: Mask | None) -> Iterator[Mask | None]:
+def _neighbourhoods(attempt: Attempt, scope: Scope) -> Iterator[Scope]:
     """Ever wider surroundings of the pods placed so far, the scope last."""
-    held = attempt.placed()
+    held, layout = attempt.placed(), attempt.ground.layout
     if len(held):
-        for level in range(len(attempt.ground.layout.starts) - 1, -1, -1):
-            starts = attempt.ground.layout.starts[level]
-            marked = np.zeros(len(starts) - 1, np.bool_)
-            marked[np.searchsorted(starts, held, side="right") - 1] = True
-            near = np.repeat(marked, np.diff(starts))
-            yield near if scope is None else near & scope
+        for level in range(len(layout.starts) - 1, -1, -1):
+            yield scopes.meet(layout, scopes.around(layout, level, held), scope)
     yield scope
 
 
-def _settle_all(attempt: Attempt, bundle: Bundle, scope: Mask | None) -> bool:
+def _settle_all(attempt: Attempt, bundle: Bundle, scope: Scope) -> bool:
     """All parts of a bundle in a scope, in the first order in which they fit."""
     marks = attempt.marks()
     for parts in _orders(attempt, bundle):
@@ -189,34 +201,61 @@ def _bulk(attempt: Attempt, part: Part) -> tuple[int, ...]:
     return (each * chunk, each * part.pods)
 
 
-def _homes(attempt: Attempt, bundle: Bundle, scope: Mask | None) -> Iterator[Mask | None]:
+def _homes(attempt: Attempt, bundle: Bundle, scope: Scope) -> Iterator[Scope]:
     """Where to try a bundle: single domains, the narrowest level first, then the whole scope where it may spread."""
-    layout = attempt.ground.layout
-    pods = _pods(bundle)
-    slots = {group: attempt.slots(group) if scope is None else attempt.slots(group) * scope for group in pods}
-    cards = sum(number * attempt.option.groups[group].cards_per_pod for group, number in pods.items())
-    for level in range(len(layout.starts) - 1, max(bundle.required, 0) - 1, -1):
-        found = _candidates(attempt, level, slots, pods, cards)
+    layout, room = attempt.ground.layout, _Room(attempt, bundle, scope)
+    if not room.enough(bundle.required):
+        return
+    for level in range(len(layout.starts) - 1, max(bundle.required, room.widest) - 1, -1):
+        found = room.candidates(level)
         for at in found if level == bundle.required else found[:_TRIES]:
-            inside = np.zeros(attempt.ground.size, np.bool_)
-            inside[layout.starts[level][at] : layout.starts[level][at + 1]] = True
-            yield inside if scope is None else inside & scope
+            yield scopes.meet(layout, Domains(level, np.array([at])), scope)
     if bundle.required < 0:
         yield scope
 
 
-def _candidates(
-    attempt: Attempt, level: int, slots: dict[int, NDArray[np.int64]], pods: dict[int, int], cards: int
-) -> list[int]:
-    """Domains with room for each group on its own and for all cards; touched ones first, then the tightest."""
-    starts = attempt.ground.layout.starts[level][:-1]
-    if not len(starts):
-        return []
-    free = np.add.reduceat(attempt.ground.free[:, CARDS], starts)
-    untouched = ~np.logical_or.reduceat(attempt.ground.busy, starts) & (free > cards)
-    holds = free >= cards
-    for group, number in pods.items():
-        holds &= np.add.reduceat(slots[group], starts) >= number
-    found = np.flatnonzero(holds)
-    order = np.lexsort((free[found], untouched[found]))
-    return [int(at) for at in found[order]]
+class _Room:
+    """What each domain has in a scope: pods of each group on its own, and cards.
+
+    Of a scope that is a domain only what is inside counts, from the ``widest`` level on, which is its own.
+    """
+
+    __slots__ = ("built", "cards", "home", "layout", "pods", "slots", "widest")
+
+    def __init__(self, attempt: Attempt, bundle: Bundle, scope: Scope) -> None:
+        ground, groups = attempt.ground, attempt.option.groups
+        self.layout, self.pods = ground.layout, _pods(bundle)
+        self.cards = sum(number * groups[group].cards_per_pod for group, number in self.pods.items())
+        self.widest, self.home = 0, (0, len(ground.layout.starts[0]) - 1)
+        if isinstance(scope, Domains) and len(scope.numbers) == 1:
+            number = int(scope.numbers[0])
+            self.widest, self.home, scope = scope.level, (number, number + 1), None
+        found = {group: attempt.capacities(group, _PLAIN, scope) for group in self.pods}
+        self.slots = [(number, found[group].whole) for group, number in self.pods.items()]
+        self.built = pyramid.build(ground, next(iter(found.values())), 0)
+
+    def enough(self, required: int) -> bool:
+        """False where no domain of the required level has enough, or all together have not."""
+        if required > self.widest:
+            return bool(self._able(required)[1].any())
+        lo, hi = self.home
+        together = all(int(slots[self.widest][lo:hi].sum()) >= number for number, slots in self.slots)
+        return together and int(self.built.cards[self.widest][lo:hi].sum()) >= self.cards
+
+    def candidates(self, level: int) -> list[int]:
+        """Domains with room for each group on its own and for all cards; touched ones first, then the tightest."""
+        lo, able = self._able(level)
+        found = lo + np.flatnonzero(able)
+        free = self.built.cards[level][found]
+        untouched = self.built.empty[level][found] & (free > self.cards)
+        return [int(at) for at in found[np.lexsort((free, untouched))]]
+
+    def _able(self, level: int) -> tuple[int, Mask]:
+        """The first domain of a level inside, and which from there on have enough."""
+        lo, hi = self.home
+        for above in range(self.widest, level):
+            lo, hi = int(self.layout.children[above][lo]), int(self.layout.children[above][hi])
+        able = self.built.cards[level][lo:hi] >= self.cards
+        for number, slots in self.slots:
+            able &= slots[level][lo:hi] >= number
+        return lo, able

@@ -16,8 +16,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cardpool.engine.attempt import Attempt, Mask
+from cardpool.engine import scope as scopes
+from cardpool.engine.attempt import Attempt
 from cardpool.engine.parts import Bundle, Part
+from cardpool.engine.scope import Scope
 
 PODS: Final = 64
 NODES: Final = 64
@@ -58,7 +60,7 @@ def small(attempt: Attempt, bundle: Bundle) -> bool:
     return attempt.ground.effort.left > 0 and sum(run.pods for run in bundle.runs()) <= PODS
 
 
-def settle(attempt: Attempt, bundle: Bundle, scope: Mask | None) -> bool:
+def settle(attempt: Attempt, bundle: Bundle, scope: Scope) -> bool:
     """Place a whole gang inside a scope; False, and nothing changed, where nothing was found."""
     if (
         not small(attempt, bundle)
@@ -67,7 +69,9 @@ def settle(attempt: Attempt, bundle: Bundle, scope: Mask | None) -> bool:
     ):
         return False
     usable = np.logical_or.reduce([attempt.slots(group) > 0 for group in range(len(attempt.fits))])
-    positions = np.flatnonzero(usable if scope is None else usable & scope)
+    if scope is not None:
+        usable &= scopes.mask(attempt.ground.layout, scope)
+    positions = np.flatnonzero(usable)
     if not 1 < len(positions) <= NODES:
         return False
     search = _Search(attempt, positions)

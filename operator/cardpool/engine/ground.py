@@ -26,7 +26,7 @@ from cardpool.engine.shelf import Positions, Shelf
 T = TypeVar("T")
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-Snapshot = tuple[int, fabrics.State | None]
+Snapshot = tuple[int, int, fabrics.State | None]
 Taking = tuple[Positions, Ints, Ints, Mask]
 
 EFFORT: Final = 8_000
@@ -67,6 +67,7 @@ class Ground:
         "_free",
         "_numbers",
         "_own",
+        "_put",
         "_shelf",
         "_takings",
         "busy",
@@ -110,6 +111,7 @@ class Ground:
         self.origin: Ground | None = None
         self._shelf = Shelf(len(rows))
         self._takings: list[Taking] = []
+        self._put = 0
         self._own = True
         self._hold(_gathered(inventory.free, rows), inventory.busy[rows])
 
@@ -214,25 +216,30 @@ class Ground:
         if busy is not None:
             self._busy[at] = busy
         self._shelf.touch(at)
+        self._put = self._shelf.version
 
     def snapshot(self) -> Snapshot:
         """What ``restore`` needs to give back everything taken from now on."""
-        return len(self._takings), self.fabrics.snapshot() if self.fabrics is not None else None
+        of_fabrics = self.fabrics.snapshot() if self.fabrics is not None else None
+        return len(self._takings), self._shelf.version, of_fabrics
 
     def restore(self, snapshot: Snapshot) -> None:
         """Give back what was taken since; a snapshot serves any number of times, what was ``put`` stays."""
-        number, of_fabrics = snapshot
-        for at, counts, need, busy in reversed(self._takings[number:]):
+        number, version, of_fabrics = snapshot
+        undone = self._takings[number:]
+        for at, counts, need, busy in reversed(undone):
             self._add(at, counts, need)
             self._busy[at] = busy
-            self._shelf.touch(at)
+        if self._put > version or not self._shelf.rewind(version):
+            for at, *_ in undone:
+                self._shelf.touch(at)
         del self._takings[number:]
         if self.fabrics is not None and of_fabrics is not None:
             self.fabrics.restore(of_fabrics)
 
     def taken(self, snapshot: Snapshot) -> Taken:
         """What was taken since."""
-        number, before = snapshot
+        number, _, before = snapshot
         takings = self._takings[number:]
         where = np.concatenate([np.zeros(0, np.intp), *(at for at, *_ in takings)])
         at, back = np.unique(where, return_inverse=True)

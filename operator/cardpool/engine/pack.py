@@ -38,13 +38,19 @@ def best(pyramid: Capacities | Pyramid, required: int) -> tuple[int, int]:
     return int(caps[at]), at
 
 
-def pack(pyramid: Pyramid, ask: Ask) -> Ints | None:
-    """Pods per position, or None where they do not fit."""
-    if best(pyramid, ask.required)[0] < ask.pods:
-        return None
+def pack(pyramid: Pyramid, ask: Ask, within: tuple[int, int, int] = (0, 0, -1)) -> Ints | None:
+    """Pods per position, or None where they do not fit.
+
+    ``within`` are domains of a level, first and end, that are known to hold them; end -1 stands for all.
+    """
+    level, lo, hi = within
+    if hi < 0:
+        if best(pyramid, ask.required)[0] < ask.pods:
+            return None
+        hi = len(pyramid.caps[level])
     counts = np.zeros(len(pyramid.caps[-1]), np.int64)
     if ask.pods:
-        _Descent(pyramid, ask, counts).settle(0, 0, len(pyramid.caps[0]), ask.pods)
+        _Descent(pyramid, ask, counts).settle(level, lo, hi, ask.pods)
     return counts
 
 

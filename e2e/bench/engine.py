@@ -221,11 +221,8 @@ def measure(rounds: int) -> dict[str, float]:
         "place_12800_of_125000_ms": best(million, places(gang(12_800, preferred="zone")), rounds),
         "no_of_125000_ms": best(million, refuses(none), rounds),
         "change_125000_ms": best(lambda: asked(million(), none), follows(none), rounds),
-        "groups_1280_of_3840_ms": "a driver and 1,280 workers, zone required, supernode preferred",
-        "groups_no_of_3840_ms": "No to a driver and one worker more than fits",
-        "groups_wait_10000_of_3840_ms": "No to 10,000 such gangs of 3,500 different shapes in a full pool",
-        "groups_1280_of_125000_ms": "a driver and 1,280 workers among 1,000,000 cards, zone required",
-        "groups_no_of_125000_ms": "No to a driver and one worker more than fits a zone among 1,000,000 cards",
+        "groups_1280_of_125000_ms": best(million, places(driven(one)), rounds),
+        "groups_no_of_125000_ms": best(million, refuses(driven(none)), rounds),
         "label_new_125000_ms": best(million, places(choosy(0)), rounds),
         "label_known_125000_ms": best(lambda: asked(million(), choosy(0)), places(choosy(50)), rounds),
     }

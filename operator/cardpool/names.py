@@ -164,6 +164,7 @@ class Reason(StrEnum):
     NODE_CONFLICT = "NodeConflict"
     LABEL_CONFLICT = "LabelConflict"
     TEAM_CONFLICT = "TeamConflict"
+    TEAM_WITHOUT_NAMESPACES = "TeamWithoutNamespaces"
     CARDS_BEHIND_DRA = "CardsBehindDRA"
     UNKNOWN_VENDOR = "UnknownVendor"
     INVALID_VENDOR_FILE = "InvalidVendorFile"

@@ -69,7 +69,9 @@ async def test_a_bad_job_is_refused_with_the_field(kube: Kube, namespace: str, c
 @pytest.mark.parametrize("case", specs.POOLS.values(), ids=specs.POOLS.keys())
 async def test_a_bad_pool_is_refused_with_the_field(kube: Kube, case: specs.Bad) -> None:
     """The same for pools."""
-    assert case.field in await _refused(kube, specs.changed(specs.good_pool("bad-pool"), case.change))
+    message = await _refused(kube, specs.changed(specs.good_pool("bad-pool"), case.change))
+    assert case.field in message
+    assert case.says in message
 
 
 async def test_the_good_manifests_are_accepted_and_defaulted(kube: Kube, namespace: str) -> None:

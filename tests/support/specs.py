@@ -266,6 +266,18 @@ POOLS: dict[str, Bad] = {
         "spec.topology.levels[1]",
         "topology.levels[1]",
     ),
+    "two levels of one label": Bad(
+        {"spec.topology.levels": [{"name": "row", "label": "a/r"}, {"name": "rack", "label": "a/r"}]},
+        "spec.topology.levels",
+        "topology.levels: each level needs a label of its own",
+        says="a label of its own",
+    ),
+    "an override with two levels of one label": Bad(
+        {"spec.topology.overrides.0.levels": [{"name": "row", "label": "a/r"}, {"name": "rack", "label": "a/r"}]},
+        "spec.topology.overrides[0].levels",
+        "topology.overrides[0].levels: each level",
+        says="a label of its own",
+    ),
     "an override with a level twice": Bad(
         {"spec.topology.overrides.0.levels": [{"name": "r", "label": "a/a"}, {"name": "r", "label": "a/b"}]},
         "spec.topology.overrides[0].levels[1]",

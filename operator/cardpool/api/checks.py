@@ -17,7 +17,7 @@ from cardpool.api.podtemplate import QUANTITY_PATTERN
 from cardpool.names import ENV_PREFIXES, GANG_PODS_MAX, GROUP, JOB_NAME_MAX, NODE_LEVEL
 
 if TYPE_CHECKING:
-    from cardpool.api.cardpool import CardPoolSpec
+    from cardpool.api.cardpool import CardPoolSpec, Level
     from cardpool.api.trainingjob import Block, Group, TrainingJobSpec
 
 FORBIDDEN: Final = {
@@ -148,9 +148,9 @@ def pool(spec: CardPoolSpec) -> Iterator[str]:
     yield from unique("profiles", known)
     yield from unique("teams", [team.name for team in spec.teams])
     yield from unique("topology.overrides", [override.profile for override in spec.topology.overrides])
-    yield from unique("topology.levels", [level.name for level in spec.topology.levels])
+    yield from _levels("topology.levels", spec.topology.levels)
     for place, override in enumerate(spec.topology.overrides):
-        yield from unique(f"topology.overrides[{place}].levels", [level.name for level in override.levels])
+        yield from _levels(f"topology.overrides[{place}].levels", override.levels)
         if override.profile not in known:
             yield "topology.overrides must name profiles of the pool"
     policy = spec.queue.defragmentation
@@ -168,3 +168,10 @@ def pool(spec: CardPoolSpec) -> Iterator[str]:
                 yield f"teams[{place}].quota[{part}].profile must name a profile of the pool, or *"
             if (quota.cards is None) == (quota.compute is None):
                 yield f"teams[{place}].quota[{part}].cards: a quota has either cards or compute"
+
+
+def _levels(path: str, levels: Sequence[Level]) -> Iterator[str]:
+    """Problems of a list of levels: a name or a label twice."""
+    yield from unique(path, [level.name for level in levels])
+    if len({level.label for level in levels}) < len(levels):
+        yield f"{path}: each level needs a label of its own"

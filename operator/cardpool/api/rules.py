@@ -218,6 +218,11 @@ def pool_rules() -> Iterator[Rule]:
         yield Rule(
             f"spec.topology.{levels}[].name", f"self != '{NODE_LEVEL}'", f"{NODE_LEVEL} is always the last level"
         )
+        yield Rule(
+            f"spec.topology.{levels}",
+            "self.all(one, self.exists_one(other, other.label == one.label))",
+            "each level needs a label of its own",
+        )
     yield Rule(
         "spec.profiles[]",
         "!has(self.diePairs) || !self.diePairs || !has(self.fabricCards) || self.fabricCards % 2 == 0",

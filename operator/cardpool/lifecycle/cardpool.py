@@ -160,7 +160,7 @@ def degradation(
     clashes: list[str],
     lacking: list[str],
 ) -> tuple[Reason, str] | None:
-    """What is wrong with the pool beside its cards: the first of makers, files, conflicts and labels."""
+    """What is wrong with the pool beside its cards: the first of makers, files, conflicts, labels and teams."""
     spec = pool.spec
     if spec is not None:
         strange = sorted({item.vendor for item in spec.profiles if item.vendor not in registry.vendors})
@@ -185,4 +185,8 @@ def degradation(
     if lacking:
         text = f"spec.topology: {'; '.join(lacking[:4])}; jobs that demand the level do not run there"
         return Reason.LABELS_MISSING, text
+    nobodys = teams.nobodys(spec) if spec is not None else []
+    if nobodys:
+        text = f"spec.teams: {', '.join(nobodys[:4])} without namespaces and namespaceSelector: no job belongs there"
+        return Reason.TEAM_WITHOUT_NAMESPACES, text
     return None

@@ -40,6 +40,15 @@ def _has(team: TeamSpec, name: str, labels: Mapping[str, str]) -> bool:
     return team.namespace_selector is not None and membership.matches(team.namespace_selector, labels)
 
 
+def nobodys(spec: CardPoolSpec) -> list[str]:
+    """Teams that no namespace can ever be in; the default team needs to name none."""
+    return [
+        team.name
+        for team in spec.teams
+        if not team.namespaces and team.namespace_selector is None and team.name != DEFAULT_TEAM
+    ]
+
+
 def claimed(spec: CardPoolSpec) -> set[str]:
     """Namespaces that teams name."""
     return {name for team in spec.teams for name in team.namespaces}

@@ -131,6 +131,10 @@ ODD: dict[str, tuple[Callable[[], SimCluster], list[Said]]] = {
         lambda: SimCluster(spec=pool_spec(teams=TEAMS)),
         [Said(Kind.POOL, "main", "Degraded", "True", "TeamConflict", "namespace x is in teams a, b; a has it")],
     ),
+    "a team that no namespace can be in": (
+        lambda: SimCluster(spec=pool_spec(teams=[{"name": "a"}, {"name": "default"}])),
+        [Said(Kind.POOL, "main", "Degraded", "True", "TeamWithoutNamespaces", "spec.teams: a without namespaces")],
+    ),
     "no nodes at all": (
         lambda: empty({}),
         [

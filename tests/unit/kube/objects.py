@@ -8,6 +8,9 @@ from typing import Any
 from cardpool.kube import wire
 from cardpool.names import Kind
 
+NOON = "2026-01-01T12:00:00Z"
+NOON_EPOCH = 1767268800.0
+
 
 def meta(name: str, uid: str = "", version: int = 1, **more: Any) -> dict[str, Any]:
     """Object metadata."""

@@ -1,30 +1,19 @@
-"""Which running gangs would have to go so that a waiting one fits: whole gangs, tried out before anything is evicted.
+"""Whom the rules allow to be taken down for a waiting gang, and what that costs: whole gangs, and work done again.
 
-Least work lost first (cards times seconds since the last checkpoint or the start), then fewest gangs, then the lower
-priorities. The search frees gangs in several orders until the preemptor fits, then takes back every one that it does
-not need: what is left is irreducible. Nothing is chosen where nothing helps, and a team inside its quota is left alone.
+A team inside its quota is left alone, and so is a gang that has not yet run for its minimum time. Who of them goes is
+searched for in ``casualties``.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from cardpool.domain.gangs import Gang, Option, Running
 from cardpool.domain.teams import Reclaim, Rules
 from cardpool.engine import quota
-from cardpool.engine.attempt import Mask
-from cardpool.engine.future import Future
 from cardpool.engine.occupancy import Room
-from cardpool.engine.probe import Prober
 from cardpool.engine.quota import Ledger
-
-_SCOPES = 3
-Cost = tuple[int, int, int, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,188 +46,6 @@ def _may(rules: Rules, gang: Gang, victim: Running, ledger: Ledger, *, inside: b
 def lost(gang: Running, cards: int, now: float) -> int:
     """Card-seconds of work that would be done again."""
     return int(cards * max(0.0, now - max(gang.started, gang.checkpoint)))
-
-
-def search(
-    late: Future, gang: Gang, option: Option, chosen: Sequence[Room], ledger: Ledger, now: float
-) -> list[Room] | None:
-    """The gangs to take down so that this one fits ``late`` and its quota; None where no choice helps."""
-    return _Search(late, gang, option, chosen, ledger, now).run()
-
-
-class _Search:
-    """One search; ``future`` and ``ledger`` are its own copies and change back and forth."""
-
-    __slots__ = (
-        "cards",
-        "costs",
-        "future",
-        "gang",
-        "ledger",
-        "now",
-        "option",
-        "order",
-        "prober",
-        "rooms",
-        "want_quota",
-    )
-
-    def __init__(
-        self, late: Future, gang: Gang, option: Option, rooms: Sequence[Room], ledger: Ledger, now: float
-    ) -> None:
-        self.gang, self.option, self.now = gang, option, now
-        self.future, self.ledger = late.copy(), ledger.copy()
-        self.prober = Prober(self.future, gang, option)
-        self.costs = {room.gang.uid: lost(room.gang, room.cards, now) for room in rooms}
-        self.order = {
-            room.gang.uid: (self.costs[room.gang.uid], room.gang.priority, -room.gang.started, room.gang.key)
-            for room in rooms
-        }
-        self.rooms = sorted(rooms, key=self._dear)
-        self.cards = quota.cards_of(option)
-        self.want_quota = not self._quota()
-
-    def run(self) -> list[Room] | None:
-        """The cheapest of the choices that were found."""
-        every = [room for room in self.rooms if self._lets_go(room)]
-        self.future.settle(every)
-        feasible = self._quota() and self.prober.fits()
-        scopes = self._scopes(every) if feasible else []
-        full = self.prober.measure().copy()
-        self._bring_back(every)
-        best: tuple[Cost, list[Room]] | None = None
-        for scope in scopes:
-            for order in self._orders(scope, full):
-                found = self._reduce(order, scope)
-                if found is not None and (best is None or self._cost(found) < best[0]):
-                    best = self._cost(found), found
-        return best[1] if best is not None else None
-
-    def _dear(self, room: Room) -> tuple[int, int, float, str]:
-        """Cheapest first: work lost, priority, the youngest, the key."""
-        return self.order[room.gang.uid]
-
-    def _cost(self, chosen: Sequence[Room]) -> Cost:
-        total = sum(self.costs[room.gang.uid] for room in chosen)
-        highest = max((room.gang.priority for room in chosen), default=0)
-        return total, len(chosen), highest, tuple(sorted(room.gang.key for room in chosen))
-
-    def _quota(self) -> bool:
-        return self.ledger.beyond(self.gang.team, self.option.profile, self.cards) is None
-
-    def _remove(self, room: Room) -> bool:
-        """Let one go where its team may lose it."""
-        if not self._lets_go(room):
-            return False
-        self.future.free(room)
-        return True
-
-    def _lets_go(self, room: Room) -> bool:
-        """Take the gang off the ledger, unless it belongs to another team that has no more than its quota."""
-        victim = room.gang
-        if victim.team != self.gang.team and not self.ledger.beyond_guarantee(victim):
-            return False
-        self.ledger.hold(victim.team, room.shares, -1)
-        return True
-
-    def _bring_back(self, chosen: Sequence[Room]) -> None:
-        self.future.settle(chosen, -1)
-        for room in chosen:
-            self.ledger.hold(room.gang.team, room.shares)
-
-    def _scopes(self, every: Sequence[Room]) -> list[Mask | None]:
-        """Domains of the required level that hold the gang with all gone, those that need least first."""
-        level = self.prober.required()
-        if level < 0:
-            return [None]
-        ground = self.future.ground
-        starts = ground.layout.starts[level]
-        open_ = self.prober.open()
-        after = np.add.reduceat(np.where(open_, self.prober.measure(), 0), starts[:-1])
-        self._bring_back(every)
-        before = np.add.reduceat(np.where(open_, self.prober.measure(), 0), starts[:-1])
-        self.future.settle(every)
-        for room in every:
-            self.ledger.hold(room.gang.team, room.shares, -1)
-        able = np.flatnonzero(after >= self.prober.want)
-        costs = np.zeros(len(starts) - 1)
-        for room in every:
-            homes = np.unique(np.searchsorted(starts, room.at, side="right") - 1)
-            costs[homes] += self.costs[room.gang.uid] / len(homes)
-        short = np.maximum(self.prober.want - before, 0) / np.maximum(after - before, 1)
-        ranked = sorted(able.tolist(), key=lambda at: (costs[at] * short[at], short[at], at))
-        found: list[Mask | None] = []
-        for at in ranked:
-            mask = np.zeros(ground.size, np.bool_)
-            mask[starts[at] : starts[at + 1]] = True
-            if self.prober.fits(mask):
-                found.append(mask)
-            if len(found) == _SCOPES:
-                break
-        return found
-
-    def _orders(self, scope: Mask | None, full: NDArray[np.int64]) -> list[list[Room]]:
-        """Orders in which gangs are let go: the cheapest, node by node, the largest."""
-        near = self.rooms
-        if scope is not None and not self.want_quota:
-            near = [room for room in near if scope[room.at].any()]
-        gain = full - self.prober.measure()
-        price = np.zeros(len(full))
-        for room in near:
-            price[room.at] += self.costs[room.gang.uid]
-        density = np.where(gain > 0, price / np.maximum(gain, 1), math.inf)
-        if scope is not None:
-            density[~scope] = math.inf
-
-        def node(room: Room) -> tuple[float, int, tuple[int, int, float, str]]:
-            if not len(room.at):
-                return math.inf, 0, self._dear(room)
-            at = int(room.at[int(density[room.at].argmin())])
-            return float(density[at]), at, self._dear(room)
-
-        largest = sorted(near, key=lambda room: (-room.cards, self._dear(room)))
-        return [near, sorted(near, key=node), largest]
-
-    def _reduce(self, order: Sequence[Room], scope: Mask | None) -> list[Room] | None:
-        """Let go in this order until the gang fits, then take back whoever is not needed, the dearest first."""
-        inside = self.prober.open() if scope is None else self.prober.open() & scope
-        worth = self.prober.measure() * inside
-        total = int(worth.sum())
-        gone: list[Room] = []
-        fits, test, step = False, 0, 1
-        for room in order:
-            if not self._remove(room):
-                continue
-            gone.append(room)
-            total += self._change(room, worth, inside)
-            if total >= self.prober.want and len(gone) >= test and self._quota():
-                fits = self.prober.fits(scope)
-                if fits:
-                    break
-                test, step = len(gone) + step, 2 * step
-        if not fits:
-            fits = total >= self.prober.want and self._quota() and self.prober.fits(scope)
-        kept = list(gone)
-        for room in sorted(gone, key=self._dear, reverse=True) if fits else ():
-            self.future.free(room, -1)
-            self.ledger.hold(room.gang.team, room.shares)
-            now = total + self._change(room, worth, inside)
-            if now >= self.prober.want and self._quota() and self.prober.fits(scope):
-                total = now
-                kept.remove(room)
-            else:
-                self.future.free(room)
-                self.ledger.hold(room.gang.team, room.shares, -1)
-                self._change(room, worth, inside)
-        self._bring_back(kept)
-        return kept if fits else None
-
-    def _change(self, room: Room, worth: NDArray[np.int64], inside: Mask) -> int:
-        """By how much the measure of a gang's positions has changed since it was last looked at; ``worth`` follows."""
-        now = self.prober.measure(room.at) * inside[room.at]
-        change = int(now.sum() - worth[room.at].sum())
-        worth[room.at] = now
-        return change
 
 
 def words(gang: Gang, victim: Running, now: float) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 from cardpool.domain.gangs import Eviction, Gang, Option, Refusal
 from cardpool.domain.inventory import CARDS
 from cardpool.domain.teams import Reclaim
-from cardpool.engine import order, preempt, probe, quota, shrink
+from cardpool.engine import casualties, order, preempt, probe, quota, shrink
 from cardpool.engine.cycle import Cycle
 from cardpool.engine.future import Future
 from cardpool.engine.occupancy import Room
@@ -118,7 +118,7 @@ class Taker:
         base, books = late, self.cycle.ledger
         for _ in range(_ROUNDS):
             rest = [room for room in chosen if room not in gone]
-            victims = preempt.search(base, gang, option, rest, books, self.cycle.now)
+            victims = casualties.search(base, gang, option, rest, books, self.cycle.now)
             if not victims:
                 return None
             gone += victims

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from cardpool import errors
-from cardpool.planning import documents, templates
+from cardpool.planning import documents, streams, templates
 
 SCALARS = st.one_of(
     st.sampled_from(
@@ -50,7 +50,7 @@ LINES = st.lists(
 
 def known(*before: bytes) -> templates.Templates:
     """Templates that have met these texts."""
-    found = templates.Templates(documents._parsed, documents._Loader.yaml_implicit_resolvers)
+    found = templates.Templates(streams.parsed, streams.Loader.yaml_implicit_resolvers)
     for text in before:
         found.json(text)
     return found
@@ -61,7 +61,7 @@ def agrees(text: bytes, *before: bytes) -> None:
     made = known(*before).json(text)
     if made is None:
         return
-    values = list(yaml.load_all(text, Loader=documents._Loader))
+    values = list(yaml.load_all(text, Loader=streams.Loader))
     assert len(values) == 1
     assert msgspec.json.decode(msgspec.json.encode(values[0])) == msgspec.json.decode(made)
 
@@ -88,7 +88,7 @@ def plainly(data: bytes) -> list[Any]:
     found: list[Any] = []
     number = 0
     try:
-        for number, value in enumerate(yaml.load_all(data, Loader=documents._Loader), 1):
+        for number, value in enumerate(yaml.load_all(data, Loader=streams.Loader), 1):
             if value is not None and not isinstance(value, dict):
                 return [*found, f"document {number}"]
             if value is not None:
@@ -105,9 +105,9 @@ def cleverly(data: bytes) -> list[Any]:
     """The same as this project reads them."""
     found: list[Any] = []
     try:
-        for one in documents._yaml("all", data):
+        for one in documents._yaml("all", data, documents.Heads()):
             value = msgspec.json.decode(one.raw)
-            items = [msgspec.json.decode(item) for item in one.items]
+            items = [msgspec.json.decode(item) for item in one.items or ()]
             found.append((one.number, {**value, "items": items} if items else value))
     except errors.InputError as error:
         found.append(str(error).partition(", ")[2].partition(":")[0].partition(",")[0])
@@ -216,10 +216,10 @@ def test_a_form_is_read_once() -> None:
 
     def parse(text: bytes) -> Any:
         asked.append(text)
-        return documents._parsed(text)
+        return streams.parsed(text)
 
     node = b"---\nkind: Node\nmetadata:\n  name: %s\n  labels: {}\nspec:\n- taint: %s\n- 'x'\n"
-    found = templates.Templates(parse, documents._Loader.yaml_implicit_resolvers)
+    found = templates.Templates(parse, streams.Loader.yaml_implicit_resolvers)
     first, second = found.json(node % (b"a-1", b"soft")), found.json(node % (b"a-2", b'"say"'))
     typed = found.json(node % (b"012", b"true"))
 
@@ -251,13 +251,13 @@ def test_a_shape_is_one_pattern() -> None:
 def test_an_odd_item_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The parser sees an item with a comment, and not the list around it."""
     asked = []
-    parse = documents._parsed
+    parse = streams.parsed
 
     def parsed(text: bytes) -> Any:
         asked.append(text)
         return parse(text)
 
-    monkeypatch.setattr(documents, "_parsed", parsed)
+    monkeypatch.setattr(streams, "parsed", parsed)
     items = b"".join(b"- a: %s\n" % value for value in (b"x", b"y", b"z # odd", b"z", b"u"))
     [found] = cleverly(b"apiVersion: v1\nitems:\n" + items + b"kind: List\n")
 

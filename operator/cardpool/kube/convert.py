@@ -7,7 +7,7 @@ becomes a record with ``invalid``, because its author has to be told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
@@ -40,7 +40,9 @@ MESSAGE_TAIL: Final = 1024
 _SHARED_MAPS: Final = 4096
 _TERMINAL: Final = frozenset({"Succeeded", "Failed"})
 _FIELDS: Final = msgspec.json.Decoder(dict[str, Any])
+_NONE: Final[frozenset[str]] = frozenset()
 _Model = TypeVar("_Model", bound=pydantic.BaseModel)
+Amounts = Callable[[wire.Quantities | None], Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,10 @@ def key(meta: wire.Meta) -> str:
 
 
 class Converter:
-    """Turns decoded objects into records; remembers parsed specs by UID and generation, and shares equal requests."""
+    """Turns decoded objects into records; remembers parsed specs by UID and generation, and shares equal amounts."""
 
     def __init__(self) -> None:
+        self._offers: dict[tuple[tuple[str, str | int | float], ...], Mapping[str, int]] = {}
         self._specs: dict[str, tuple[int, Any, str]] = {}
         self._shared: dict[tuple[tuple[str, int], ...], dict[str, int]] = {}
 
@@ -89,7 +92,7 @@ class Converter:
         """Return the record of a decoded object; ValueError where it cannot be one."""
         match kind:
             case Kind.NODE:
-                return node(obj)
+                return node(obj, self._amounts)
             case Kind.POD:
                 return pod(obj, self._requests(obj))
             case Kind.JOB:
@@ -115,6 +118,16 @@ class Converter:
         if len(self._shared) >= _SHARED_MAPS:
             self._shared.clear()
         return self._shared.setdefault(tuple(sorted(requests.items())), requests)
+
+    def _amounts(self, quantities: wire.Quantities | None) -> Mapping[str, int]:
+        """What a node has: many nodes have the same, which is held once."""
+        said = tuple(quantities.items()) if quantities else ()
+        found = self._offers.get(said)
+        if found is None:
+            if len(self._offers) >= _SHARED_MAPS:
+                self._offers.clear()
+            found = self._offers[said] = quantity.amounts(quantities)
+        return found
 
     def _spec(self, model: type[_Model], obj: wire.Custom) -> tuple[_Model | None, str]:
         meta = obj.metadata
@@ -201,24 +214,25 @@ def describe(error: pydantic.ValidationError, root: str) -> str:
     return f"{path}: {first['msg']}{more}"
 
 
-def node(obj: wire.Node) -> NodeRecord:
-    """Return a Node's record."""
+def node(obj: wire.Node, amounts: Amounts = quantity.amounts) -> NodeRecord:
+    """Return a Node's record; ``amounts`` gives its resource lists in canonical integers."""
     meta, status = obj.metadata, obj.status
-    ready = _condition(status.conditions, "Ready")
-    taints = sorted((item.key, item.value or "", item.effect) for item in obj.spec.taints or ())
+    ready = condition(status.conditions, "Ready")
+    created = epoch(meta.creation_timestamp)
+    taints = obj.spec.taints and sorted((item.key, item.value or "", item.effect) for item in obj.spec.taints)
     return NodeRecord(
         name=meta.name,
         uid=meta.uid,
-        created=epoch(meta.creation_timestamp),
+        created=created,
         labels=_shared_texts(meta.labels),
-        taints=tuple(Taint(*taint) for taint in taints),
+        taints=tuple(Taint(*taint) for taint in taints) if taints else (),
         unschedulable=obj.spec.unschedulable,
         ready=ready is not None and ready.status == "True",
         deleting=meta.deletion_timestamp is not None,
-        capacity=quantity.amounts(status.capacity),
-        allocatable=quantity.amounts(status.allocatable),
+        capacity=amounts(status.capacity),
+        allocatable=amounts(status.allocatable),
         owned=_owned_labels(meta),
-        ready_since=epoch(ready.last_transition_time) if ready is not None else epoch(meta.creation_timestamp),
+        ready_since=epoch(ready.last_transition_time) if ready is not None else created,
     )
 
 
@@ -237,9 +251,9 @@ def pod_requests(obj: wire.Pod) -> dict[str, int]:
 def pod(obj: wire.Pod, requests: Mapping[str, int]) -> PodRecord:
     """Return a Pod's record with these effective requests."""
     meta, status = obj.metadata, obj.status
-    scheduled = _condition(status.conditions, "PodScheduled")
-    ready = _condition(status.conditions, "Ready")
-    disruption = _condition(status.conditions, "DisruptionTarget")
+    scheduled = condition(status.conditions, "PodScheduled")
+    ready = condition(status.conditions, "Ready")
+    disruption = condition(status.conditions, "DisruptionTarget")
     statuses = status.container_statuses or []
     inits = status.init_container_statuses or []
     is_ready = ready is not None and ready.status == "True"
@@ -287,8 +301,12 @@ def _shared_texts(labels: Mapping[str, str] | None) -> dict[str, str]:
     return {intern(name): intern(value) for name, value in (labels or {}).items()}
 
 
-def _condition(conditions: Iterable[wire.Condition] | None, name: str) -> wire.Condition | None:
-    return next((item for item in conditions or () if item.type == name), None)
+def condition(conditions: Iterable[wire.Condition] | None, name: str) -> wire.Condition | None:
+    """Return the condition of this type, or None."""
+    for item in conditions or ():
+        if item.type == name:
+            return item
+    return None
 
 
 def _controller(meta: wire.Meta) -> str:
@@ -350,8 +368,10 @@ def _tail(text: str | None, limit: int | None) -> str:
 
 def _owned_labels(meta: wire.ManagedMeta) -> frozenset[str]:
     """Label keys that our field manager holds."""
+    if not meta.managed_fields:
+        return _NONE
     keys: set[str] = set()
-    for entry in meta.managed_fields or ():
+    for entry in meta.managed_fields:
         if entry.manager == names.FIELD_MANAGER:
             labels = _FIELDS.decode(entry.fields).get("f:metadata", {}).get("f:labels", {})
             keys.update(name.removeprefix("f:") for name in labels if name.startswith("f:"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -84,8 +84,9 @@ class Seating:
 
 def matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     """Kubernetes' label selector semantics; an empty selector matches everything."""
-    if any(labels.get(key) != value for key, value in selector.match_labels.items()):
-        return False
+    for key, value in selector.match_labels.items():
+        if labels.get(key) != value:
+            return False
     for requirement in selector.match_expressions:
         present = requirement.key in labels
         inside = present and labels[requirement.key] in requirement.values
@@ -132,13 +133,13 @@ def assign(world: World, registry: Registry, kept: Seating) -> Membership:
         return kept.place
     kept.nodes = world.nodes
     changed = changed or len(kept.seated) != len(world.nodes)
-    seated = {}
+    seated, seats = {}, Seats(pools, declared, registry)
     for name, node in world.nodes.items():
         old = kept.seated.get(name)
         if old is not None and old.node is node:
             seated[name] = old
         else:
-            seated[name] = _seat(pools, node, declared, registry)
+            seated[name] = seats.of(node)
             changed = True
     if changed:
         kept.seated = seated
@@ -165,51 +166,92 @@ def _gather(pools: Iterable[PoolRecord], seated: Mapping[str, Seated]) -> Member
     return result
 
 
-def _seat(
-    pools: Iterable[PoolRecord], node: NodeRecord, declared: Iterable[SupernodeRecord], registry: Registry
-) -> Seated:
-    owners = [pool for pool in pools if pool.spec is not None and matches(pool.spec.selector, node.labels)]
-    spec = owners[0].spec if owners else None
-    if spec is None:
-        return Seated(node, None, None)
-    pool = owners[0].name
-    profile = _profile(spec, node, registry)
-    vendor = profile.vendor if profile is not None else ""
-    resource = registry.resource_of(vendor, {**node.allocatable, **node.capacity}) or _usual(registry, vendor)
-    claims = [
-        item.name
-        for item in declared
-        if item.spec is not None and item.spec.pool == pool and matches(item.spec.selector, node.labels)
-    ]
-    domain = Domain(claims[0], pool, {}, discovered=False) if claims else _discovered(spec, pool, profile, node)
-    member = Member(
-        node=node,
-        pool=pool,
-        profile=profile.name if profile is not None else "",
-        vendor=vendor,
-        resource=resource,
-        capacity=node.capacity.get(resource, 0),
-        allocatable=node.allocatable.get(resource, 0),
-        supernode=domain.name if domain is not None else "",
-        fabrics=fabrics.rule_of(profile, registry.vendors.get(vendor)),
-    )
-    clashes = tuple((other, claims[0]) for other in claims[1:])
-    return Seated(node, member, domain, tuple(owner.name for owner in owners), clashes)
+class Seats:
+    """Judges nodes one by one; what pools and makers say of many nodes alike is found once, equal domains are one."""
 
+    def __init__(self, pools: Sequence[PoolRecord], declared: Sequence[SupernodeRecord], registry: Registry) -> None:
+        self._pools, self._registry = pools, registry
+        self._declared = [(item.name, item.spec) for item in declared if item.spec is not None]
+        self._resources: dict[tuple[str, int, int], str] = {}
+        self._rules: dict[tuple[str, str], FabricRule | None] = {}
+        self._labels: dict[tuple[str, str], str] = {}
+        self._domains: dict[tuple[str, str, str], Domain] = {}
 
-def _profile(spec: CardPoolSpec, node: NodeRecord, registry: Registry) -> Profile | None:
-    """The first profile that fits: by the maker's resource, by an explicit selector, by the maker's own labels."""
-    offered = {**node.allocatable, **node.capacity}
-    for profile in spec.profiles:
-        if profile.selector is not None and not matches(profile.selector, node.labels):
-            continue
-        if registry.resource_of(profile.vendor, offered) or profile.selector is not None:
-            return profile
-        if _identified(registry, profile.vendor, node.labels):
-            return profile
-    if LABEL_PROFILE in node.owned:
-        return next((item for item in spec.profiles if item.name == node.labels.get(LABEL_PROFILE)), None)
-    return None
+    def of(self, node: NodeRecord) -> Seated:
+        """What is decided of this node; it has to stay in memory while others are judged."""
+        owners = [pool for pool in self._pools if pool.spec is not None and matches(pool.spec.selector, node.labels)]
+        spec = owners[0].spec if owners else None
+        if spec is None:
+            return Seated(node, None, None)
+        pool = owners[0].name
+        profile = self._profile(spec, node)
+        vendor = profile.vendor if profile is not None else ""
+        resource = self._resource(vendor, node) or _usual(self._registry, vendor)
+        claims = (
+            [name for name, item in self._declared if item.pool == pool and matches(item.selector, node.labels)]
+            if self._declared
+            else []
+        )
+        domain: Domain | None = None
+        if claims:
+            domain = Domain(claims[0], pool, {}, discovered=False)
+        elif profile is not None:
+            domain = self._discovered(spec, pool, profile.name, node)
+        member = Member(
+            node=node,
+            pool=pool,
+            profile=profile.name if profile is not None else "",
+            vendor=vendor,
+            resource=resource,
+            capacity=node.capacity.get(resource, 0),
+            allocatable=node.allocatable.get(resource, 0),
+            supernode=domain.name if domain is not None else "",
+            fabrics=self._rule(pool, profile) if profile is not None else None,
+        )
+        clashes = tuple((other, claims[0]) for other in claims[1:])
+        return Seated(node, member, domain, tuple([owner.name for owner in owners]), clashes)
+
+    def _profile(self, spec: CardPoolSpec, node: NodeRecord) -> Profile | None:
+        """The first profile that fits: by the maker's resource, by an explicit selector, by the maker's own labels."""
+        for profile in spec.profiles:
+            selector = profile.selector
+            if selector is not None and not matches(selector, node.labels):
+                continue
+            if selector is not None or self._resource(profile.vendor, node):
+                return profile
+            if _identified(self._registry, profile.vendor, node.labels):
+                return profile
+        if LABEL_PROFILE in node.owned:
+            return next((item for item in spec.profiles if item.name == node.labels.get(LABEL_PROFILE)), None)
+        return None
+
+    def _resource(self, vendor: str, node: NodeRecord) -> str:
+        """Under which name the node offers the maker's cards; many nodes share one and the same list of amounts."""
+        key = vendor, id(node.allocatable), id(node.capacity)
+        found = self._resources.get(key)
+        if found is None:
+            offered = {**node.allocatable, **node.capacity}
+            found = self._resources[key] = self._registry.resource_of(vendor, offered) or ""
+        return found
+
+    def _rule(self, pool: str, profile: Profile) -> FabricRule | None:
+        key = pool, profile.name
+        if key not in self._rules:
+            self._rules[key] = fabrics.rule_of(profile, self._registry.vendors.get(profile.vendor))
+        return self._rules[key]
+
+    def _discovered(self, spec: CardPoolSpec, pool: str, profile: str, node: NodeRecord) -> Domain:
+        label = self._labels.get((pool, profile))
+        if label is None:
+            levels = tree_of(spec, profile).levels
+            label = next((item.label for item in levels if item.name == SUPERNODE_LEVEL), "")
+            self._labels[pool, profile] = label
+        value = node.labels.get(label, "") if label else ""
+        key = pool, profile, value
+        found = self._domains.get(key)
+        if found is None:
+            found = self._domains[key] = _domain(pool, profile, label, value)
+        return found
 
 
 def _usual(registry: Registry, vendor: str) -> str:
@@ -225,16 +267,11 @@ def _identified(registry: Registry, vendor: str, labels: Mapping[str, str]) -> b
     return any(key in labels and (value == "*" or labels[key] == value) for key, value in file.identify_labels.items())
 
 
-def _discovered(spec: CardPoolSpec, pool: str, profile: Profile | None, node: NodeRecord) -> Domain | None:
-    if profile is None:
-        return None
-    level = next((item for item in tree_of(spec, profile.name).levels if item.name == SUPERNODE_LEVEL), None)
-    value = node.labels.get(level.label, "") if level is not None else ""
-    if level is not None and value:
-        name = supernode_name(pool, value, level.label)
-        return Domain(name, pool, {"matchLabels": {level.label: value}}, discovered=True)
-    name = supernode_name(pool, f"{profile.name}-plain", level.label if level is not None else "")
-    selector: dict[str, object] = {"matchLabels": {LABEL_PROFILE: profile.name}}
-    if level is not None:
-        selector["matchExpressions"] = [{"key": level.label, "operator": "DoesNotExist"}]
-    return Domain(name, pool, selector, discovered=True)
+def _domain(pool: str, profile: str, label: str, value: str) -> Domain:
+    """The supernode of the nodes with this value, or of those of the profile without one."""
+    if value:
+        return Domain(supernode_name(pool, value, label), pool, {"matchLabels": {label: value}}, discovered=True)
+    selector: dict[str, object] = {"matchLabels": {LABEL_PROFILE: profile}}
+    if label:
+        selector["matchExpressions"] = [{"key": label, "operator": "DoesNotExist"}]
+    return Domain(supernode_name(pool, f"{profile}-plain", label), pool, selector, discovered=True)

@@ -64,6 +64,8 @@ def promised(draft: Draft) -> Promises:
 def cause_of(member: Member, records: Mapping[str, CardFault], *, cordoned: bool) -> Cause:
     """Why the node takes no pod at all, or NONE."""
     node = member.node
+    if not records and node.ready and member.profile and not (cordoned or node.unschedulable or node.deleting):
+        return Cause.NONE
     named = sum(1 for card, record in records.items() if record.bad and not card.startswith((UNNAMED, GONE)))
     lost = max(0, member.capacity - member.allocatable)
     for cause, holds in (
@@ -92,7 +94,7 @@ def row(
     """The planner's row of one node."""
     promised = promise.cards if promise is not None else 0
     resource = member.resource
-    used = {name: amount for name, amount in facts.used.items() if name != resource}
+    used = {name: amount for name, amount in facts.used.items() if name != resource} if facts.used else {}
     cards = facts.used.get(resource, 0) if resource else 0
     pods = facts.pods
     if promise is not None:

@@ -39,7 +39,7 @@ class View:
     spare: bool
     cause: Cause
     row: NodeRow
-    counts: tally.Counts
+    counts: Mapping[str, int]
     slots: Mapping[int, int] | None = None
 
     def same(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cardpool.api.common import CardCounts, ProfileCards
 from cardpool.domain.cards import CardFault
@@ -25,14 +26,15 @@ _NOTHING = dict.fromkeys(("total", "healthy", "free", "allocated", *STATES.value
 Counts = dict[str, int]
 
 
-def of_node(member: Member, records: Mapping[str, CardFault], used: int, *, open_: bool) -> Counts:
+def of_node(member: Member, records: Mapping[str, CardFault], used: int, *, open_: bool) -> Mapping[str, int]:
     """One node's cards; ``used`` counts cards held or promised, ``open_`` says whether its free cards may be given."""
-    counts = _NOTHING.copy()
+    if not records:
+        return _well(member.capacity, member.allocatable, used, member.node.ready, open_)
     total = max(member.capacity, records[GONE].cards) if GONE in records else member.capacity
-    counts["total"] = total
-    counts["allocated"] = min(used, total) if total else used
-    if GONE in records or not member.node.ready:
-        counts["unknown"] = total
+    if GONE in records:
+        return _well(total, member.allocatable, used, False, open_)
+    counts = dict(_well(total, member.allocatable, used, member.node.ready, open_))
+    if not member.node.ready:
         return counts
     bad = 0
     for record in records.values():
@@ -42,6 +44,21 @@ def of_node(member: Member, records: Mapping[str, CardFault], used: int, *, open
     counts["healthy"] = total - bad
     if open_:
         counts["free"] = max(0, min(member.allocatable, total - bad) - used)
+    return counts
+
+
+@lru_cache(maxsize=4096)
+def _well(total: int, allocatable: int, used: int, ready: bool, open_: bool) -> Mapping[str, int]:
+    """The cards of a node of which no single one is known to be bad: held once for all nodes alike."""
+    counts = _NOTHING.copy()
+    counts["total"] = total
+    counts["allocated"] = min(used, total) if total else used
+    if not ready:
+        counts["unknown"] = total
+        return counts
+    counts["healthy"] = total
+    if open_:
+        counts["free"] = max(0, min(allocatable, total) - used)
     return counts
 
 
@@ -105,27 +122,43 @@ class Total:
         return {name: self.counts[name] for name in ("faulty", "quarantined", "unknown") if self.counts[name]}
 
 
-def total(nodes: Iterable[tuple[Member, Counts, bool, Mapping[int, int] | None]]) -> Total:
+def total(nodes: Iterable[tuple[Member, Mapping[str, int], bool, Mapping[int, int] | None]]) -> Total:
     """The sum over the nodes of one supernode.
 
     Of each its cards by state, whether it is kept as a spare, and what its fabrics hold of each size, if it has any.
     """
     sum_ = Total()
+    alike: dict[tuple[str, int], Alike] = {}
     seen: dict[str, list[tuple[int, int, Mapping[int, int] | None]]] = {}
     for member, counts, spare, fabrics in nodes:
         sum_.nodes += 1
         sum_.ready += member.node.ready and not member.node.unschedulable
+        profile = member.profile
+        found = alike.get((profile, id(counts)))
+        if found is None:
+            found = alike[profile, id(counts)] = Alike(member.vendor, counts)
+        found.nodes += 1
+        if profile:
+            seen.setdefault(profile, []).append((member.capacity, 0 if spare else counts["free"], fabrics))
+    for (profile, _), found in alike.items():
         shares = [sum_.counts]
-        if member.profile:
-            share = sum_.profiles.setdefault(member.profile, Share(member.vendor))
-            share.nodes += 1
+        if profile:
+            share = sum_.profiles.setdefault(profile, Share(found.vendor))
+            share.nodes += found.nodes
             shares.append(share.counts)
-            seen.setdefault(member.profile, []).append((member.capacity, 0 if spare else counts["free"], fabrics))
-        for key, value in counts.items():
-            if value:
-                for own in shares:
-                    own[key] += value
-    for name, found in seen.items():
-        slots = sum_.profiles[name].slots = of_supernode(found)
-        sum_.largest = max(sum_.largest, slots.whole_cards(), *(free for _, free, _ in found))
+        for key, value in found.counts.items():
+            for own in shares:
+                own[key] += value * found.nodes
+    for name, room in seen.items():
+        slots = sum_.profiles[name].slots = of_supernode(room)
+        sum_.largest = max(sum_.largest, slots.whole_cards(), *(free for _, free, _ in room))
     return sum_
+
+
+@dataclass(slots=True)
+class Alike:
+    """Nodes of one profile with the very same counts."""
+
+    vendor: str
+    counts: Mapping[str, int]
+    nodes: int = 0

@@ -81,13 +81,18 @@ def studied(question: Question) -> patience.Rest:
 
 @contextlib.contextmanager
 def _no_collector() -> Iterator[None]:
-    """A million cards are millions of objects that all stay: looking for garbage among them doubles the time."""
+    """A million cards are millions of objects that all stay: looking for garbage among them doubles the time.
+
+    Nor is it looked for once at the end: all that is there then counts as old.
+    """
     was = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was:
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()
 
 

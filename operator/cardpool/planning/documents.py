@@ -19,7 +19,7 @@ import yaml
 
 from cardpool import errors
 from cardpool.kube import wire
-from cardpool.planning import templates
+from cardpool.planning import streams
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 STDIN: Final = "-"
@@ -27,11 +27,6 @@ _BOM: Final = b"\xef\xbb\xbf"
 _JSON_START: Final = re.compile(rb"\s*[{\[]")
 _PATH: Final = re.compile(r"^(?P<text>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 _SPACE: Final = re.compile(r"\s*")
-_DOUBTFUL: Final = ((b"%", b"\n%"), (b"\n...", b"\n..."))  # a letter is found fast
-_NEW: Final = b"---\n"
-_LIST: Final = re.compile(rb"(?:---\n)?((?:[A-Za-z]+: [A-Za-z0-9./]+\n)*)items:\n(?=( *- ))")
-_REST: Final = re.compile(rb"(?m)^[A-Za-z]")
-_AGAIN: Final = re.compile(rb"(?m)^[?\"' ]{0,3}items")
 
 
 class Head(wire.Struct):
@@ -42,24 +37,38 @@ class Head(wire.Struct):
     items: list[msgspec.Raw] | None = None
 
 
-class Listed(NamedTuple):
-    """A list whose items are told one after the other: JSON or, where the parser read them, values."""
+class Node(wire.Node):
+    """A Node that says what it is, read in one go."""
 
-    rest: bytes
-    items: Iterator[Any]
+    kind: str = ""
+    api_version: str = ""
+
+
+class Pod(wire.Pod):
+    """A Pod that says what it is, read in one go."""
+
+    kind: str = ""
+    api_version: str = ""
+
+
+Typed = Node | Pod
 
 
 _HEAD: Final = msgspec.json.Decoder(Head)
 _RAWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_TYPED: Final[dict[str, msgspec.json.Decoder[Typed]]] = {
+    "Node": msgspec.json.Decoder(Node),
+    "Pod": msgspec.json.Decoder(Pod),
+}
 
 
 class Found(NamedTuple):
     """A document with its number, and the items where it is a list."""
 
     number: int
-    head: Head
+    head: Head | Typed
     raw: bytes | msgspec.Raw
-    items: Iterable[bytes | msgspec.Raw]
+    items: Iterable[bytes | msgspec.Raw] | None = None
 
 
 class Place(NamedTuple):
@@ -72,37 +81,51 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One object."""
+    """One object; ``read`` where reading what it is has read all of it."""
 
     place: Place
     kind: str
     api: str
     raw: bytes | msgspec.Raw
+    read: Typed | None = None
 
     def where(self) -> str:
         """File, document and item, for people."""
         return where(self.place)
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml where it is there
-    """Times stay text, as in JSON."""
+class Heads:
+    """What an object is. Those of one kind stand together: the next is read as one more of the kind before at once."""
 
+    def __init__(self) -> None:
+        self._kind = ""
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+    def of(self, place: Place, raw: bytes | msgspec.Raw) -> Head | Typed:
+        """The whole object where it is what the one before was, else the head; InputError where it has none."""
+        decoder = _TYPED.get(self._kind)
+        if decoder is not None:
+            try:
+                found = decoder.decode(raw)
+            except (TypeError, ValueError, OverflowError, RecursionError):
+                self._kind = ""  # what is wrong with it is told of the kind that it says it is
+            else:
+                if found.kind == self._kind and found.api_version == "v1":
+                    return found
+        head = _head(place, raw)
+        self._kind = head.kind if head.api_version == "v1" else ""
+        return head
 
 
 def read(places: Iterable[str]) -> Iterator[Document]:
     """The objects of these files and folders (``-``: standard input) in order; InputError says where one is wrong."""
+    heads = Heads()
     for name, path in _files(places):
         try:
             data = sys.stdin.buffer.read() if path is None else path.read_bytes()
         except OSError as error:
             raise errors.InputError(f"{name}: cannot be read: {error.strerror or error}") from None
-        for found in _documents(name, data.removeprefix(_BOM)):
-            yield from _unfold(Place(name, found.number), found)
+        for found in _documents(name, data.removeprefix(_BOM), heads):
+            yield from _unfold(Place(name, found.number), found, heads)
 
 
 def where(place: Place) -> str:
@@ -136,13 +159,13 @@ def _files(places: Iterable[str]) -> Iterator[tuple[str, Path | None]]:
                 yield str(one), one
 
 
-def _documents(name: str, data: bytes) -> Iterator[Found]:
+def _documents(name: str, data: bytes, heads: Heads) -> Iterator[Found]:
     if _JSON_START.match(data):
         found = _json(data)
         if found is not None:
-            yield from (Found(number, head, raw, head.items or ()) for number, (head, raw) in enumerate(found, 1))
+            yield from (Found(number, head, raw) for number, (head, raw) in enumerate(found, 1))
             return
-    yield from _yaml(name, data)
+    yield from _yaml(name, data, heads)
 
 
 def _json(data: bytes) -> list[tuple[Head, bytes | msgspec.Raw]] | None:
@@ -175,17 +198,16 @@ def _skip(text: str, at: int) -> int:
     return space.end() if space is not None else at
 
 
-def _yaml(name: str, data: bytes) -> Iterator[Found]:
+def _yaml(name: str, data: bytes, heads: Heads) -> Iterator[Found]:
     """The objects of a YAML text; what is wrong is told by the parser that reads the text as a whole."""
     number = 0
     try:
-        for number, value in enumerate(_values(data), 1):
+        for number, value in enumerate(streams.values(data), 1):
             place = Place(name, number)
-            if isinstance(value, Listed):
+            if isinstance(value, streams.Listed):
                 yield Found(number, _head(place, value.rest), value.rest, _inner(place, data, value.items))
             elif (raw := value if isinstance(value, bytes) else _encoded(place, value)) is not None:
-                head = _head(place, raw)
-                yield Found(number, head, raw, head.items or ())
+                yield Found(number, heads.of(place, raw), raw)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _refused(Place(name, number + 1), data, error) from None
 
@@ -203,128 +225,12 @@ def _refused(place: Place, data: bytes, error: Exception) -> errors.InputError:
     """What the parser says of the whole text, and of which document: its lines are those of the file."""
     at = 0
     try:
-        for _ in yaml.load_all(data, Loader=_Loader):
+        for _ in yaml.load_all(data, Loader=streams.Loader):
             at += 1
     except (yaml.YAMLError, ValueError, RecursionError) as whole:
         place, error = place._replace(number=at + 1), whole
     text = " ".join(str(error).split())
     return errors.InputError(f"{where(place)}: is neither YAML nor JSON: {text[:300]}")
-
-
-def _values(data: bytes) -> Iterator[Any]:
-    """Each document as JSON (bytes), as Listed, or as the parser's value.
-
-    From where a directive or an end mark makes a cut doubtful, the parser reads what is left as a whole; so it does
-    with other line breaks.
-    """
-    if b"\r" in data or b"\x00" in data:
-        yield from yaml.load_all(data, Loader=_Loader)
-        return
-    known = templates.Templates(_parsed, _Loader.yaml_implicit_resolvers)
-    begin = 0
-    while begin < len(data):
-        found = known.ahead(data, begin, len(data), _NEW)
-        if found is not None and found[0].startswith(b"{"):
-            yield found[0]
-            begin = found[1]
-            continue
-        upto, alone = _cut(data, begin)
-        if _doubtful(data, begin, upto):
-            yield from yaml.load_all(data[begin:], Loader=_Loader)
-            return
-        text = data[begin:upto]
-        listed = _listed(known, text) if alone else None
-        made = known.json(text) if listed is None else None
-        if listed is not None:
-            yield listed
-        elif made is not None and made.startswith(b"{"):
-            yield made
-        else:
-            yield from yaml.load_all(text, Loader=_Loader)
-        begin = upto
-
-
-def _cut(data: bytes, begin: int) -> tuple[int, bool]:
-    """Where the document that begins here ends, and whether it is surely one.
-
-    A line that starts with three dashes starts a document wherever it stands; only where nothing else stands in the
-    line is it cut there.
-    """
-    dashes, alone = data.find(b"\n---", begin), True
-    while dashes >= 0:
-        if data.startswith(_NEW, dashes + 1):
-            return dashes + 1, alone
-        alone = False
-        dashes = data.find(b"\n---", dashes + 4)
-    return len(data), alone
-
-
-def _doubtful(data: bytes, begin: int, end: int) -> bool:
-    return data.startswith((b"%", b"..."), begin) or any(
-        data.find(first, begin, end) >= 0 and data.find(mark, begin, end) >= 0 for first, mark in _DOUBTFUL
-    )
-
-
-def _listed(known: templates.Templates, text: bytes) -> Listed | None:
-    """A list as kubectl writes it; None where it is none."""
-    opened = _LIST.match(text)
-    if opened is None:
-        return None
-    last = max(opened.end(), text.rfind(b"\n" + opened[2]) + 1)
-    closed = _REST.search(text, last)
-    end = closed.start() if closed is not None else len(text)
-    rest = known.json(text[opened.start(1) : opened.end(1)] + text[end:])
-    if rest is None or b'"items":' in rest or _item(known, text[last:end]) is None:
-        return None
-    return Listed(rest, _items(text, opened.end(), end, opened[2]))
-
-
-def _items(text: bytes, begin: int, end: int, mark: bytes) -> Iterator[Any]:
-    """The items that stand here, cut at the marks in front; one in a form of its own is left to the parser.
-
-    Where a cut part is no YAML, its item went on behind the next mark or named what stands in another one: then the
-    text is read as a whole, of which the first items are those that were told already.
-    """
-    known = templates.Templates(_parsed, _Loader.yaml_implicit_resolvers)
-    first, told = begin, 0
-    while begin < end:
-        found = known.ahead(text, begin, end, mark)
-        if found is not None:
-            made, begin = found
-            yield made[1:-1]
-        else:
-            following = text.find(b"\n" + mark, begin, end)
-            upto = following + 1 if following >= 0 else end
-            value = _item(known, text[begin:upto])
-            if value is None:
-                if told and _AGAIN.search(text, first, end) is not None:
-                    raise ValueError("items stands in a list twice")
-                yield from _parsed(text)["items"][told:]
-                return
-            yield value[1:-1] if isinstance(value, bytes) else value[0]
-            begin = upto
-        told += 1
-
-
-def _item(known: templates.Templates, text: bytes) -> bytes | list[Any] | None:
-    """A list of one item as JSON or as the parser's value; None where it is none."""
-    made = known.json(text)
-    if made is not None:
-        return made
-    try:
-        value = _parsed(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, list) and len(value) == 1 else None
-
-
-def _parsed(text: bytes) -> Any:
-    """The one document of a text; ValueError where there are more or none, or it is no YAML."""
-    try:
-        [value] = yaml.load_all(text, Loader=_Loader)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(str(error)) from None
-    return value
 
 
 def _encoded(place: Place, value: Any) -> bytes | None:
@@ -349,16 +255,25 @@ def _head(place: Place, raw: bytes | msgspec.Raw) -> Head:
         raise errors.InputError(f"{where(place)}: {told(error)}") from None
 
 
-def _unfold(place: Place, found: Found, kind: str = "", api: str = "") -> Iterator[Document]:
+def _unfold(place: Place, found: Found, heads: Heads, kind: str = "", api: str = "") -> Iterator[Document]:
     """The object itself, or the objects of a list; those of a typed list need not say their kind again."""
-    kind, api = found.head.kind or kind, found.head.api_version or api
+    head = found.head
+    kind, api = head.kind or kind, head.api_version or api
     if not kind:
         raise errors.InputError(f"{where(place)}: kind: is missing")
+    if not isinstance(head, Head):
+        yield Document(place, kind, api, found.raw, head)
+        return
     if not kind.endswith("List"):
+        for _ in found.items or ():
+            pass  # nobody wants these items, but what is wrong with them is told
         yield Document(place, kind, api, found.raw)
         return
     typed = kind.removesuffix("List")
-    for number, inner in enumerate(found.items, 1):
+    for number, inner in enumerate(found.items or head.items or (), 1):
         inside = Place(place.source, place.number, number)
-        head = _head(inside, inner)
-        yield from _unfold(inside, Found(number, head, inner, head.items or ()), typed, api if typed else "")
+        item = Found(number, heads.of(inside, inner), inner)
+        if isinstance(item.head, Head):
+            yield from _unfold(inside, item, heads, typed, api if typed else "")
+        else:
+            yield Document(inside, item.head.kind, item.head.api_version, inner, item.head)

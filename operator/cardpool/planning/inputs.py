@@ -89,10 +89,12 @@ class Reader:
                 raise errors.InputError(f"{document.where()}: apiVersion: {document.api!r} is not {api!r}")
             self._ignored[document.kind] += 1
             return ""
-        try:
-            obj: Any = wire.DECODERS[kind].decode(document.raw)
-        except msgspec.DecodeError as error:
-            raise errors.InputError(f"{document.where()}: {documents.told(error)}") from None
+        obj: Any = document.read
+        if obj is None:
+            try:
+                obj = wire.DECODERS[kind].decode(document.raw)
+            except msgspec.DecodeError as error:
+                raise errors.InputError(f"{document.where()}: {documents.told(error)}") from None
         if not obj.metadata.name:
             raise errors.InputError(f"{document.where()}: metadata.name: is missing")
         self._complete(kind, obj)
@@ -138,7 +140,7 @@ class Reader:
             status = obj.status
             status.allocatable = status.allocatable or status.capacity
             status.capacity = status.capacity or status.allocatable
-            if all(item.type != _READY.type for item in status.conditions or ()):
+            if convert.condition(status.conditions, _READY.type) is None:
                 status.conditions = [_READY]
                 self._unsaid += 1
 

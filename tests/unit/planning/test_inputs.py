@@ -192,6 +192,16 @@ def test_a_list_as_kubectl_writes_it_with_a_wrong_item(tmp_path: Path, item: str
     assert result.stderr.startswith(f"cardpool: {path}, {said}")
 
 
+def test_a_list_of_a_kind_that_is_no_list_is_read_all_the_same(tmp_path: Path) -> None:
+    """What is no YAML is told, though nobody asks for the items."""
+    path = tmp_path / "list.yaml"
+    path.write_text("apiVersion: v1\nitems:\n- a: x\n- a: b: c\n- a: x\nkind: Service\n")
+    result = manifests.invoke("-f", path)
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"cardpool: {path}, document 1: is neither YAML nor JSON: mapping values")
+
+
 @pytest.mark.parametrize(("objects", "said"), WRONG.values(), ids=WRONG)
 def test_what_cannot_be_used(tmp_path: Path, objects: Any, said: str) -> None:
     """Exit code 2, and one line with file, document and field."""

@@ -2,8 +2,9 @@
 
 Order matters and is the invariant here. Reflectors run first; only a process whose mirror is whole campaigns for the
 lease; only the holder runs cycles; kopf is started last, since it takes tasks made after it for its own. A stop lets go
-of the lease as the last write; a lost lease ends the process at once, without another write. One watch is nobody's
-condition: that of settled jobs with a TTL, which is empty but for jobs that got it after their end.
+of the lease as the last write; a lost lease ends the process at once, without another write. No cycle waits for one
+watch: that of settled jobs with a TTL, which is empty but for jobs that got it after their end. The process is not
+ready without it all the same.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ WATCHED: Final = (
     Kind.NAMESPACE,
     Kind.CONFIG_MAP,
 )
+LATE: Final = f"{Kind.JOB}/settled"
 
 
 class App:
@@ -60,7 +62,7 @@ class App:
         self._client = kube_client.Client(credentials, ceilings=ceilings)
         late = store.Mirror(settled=True)
         self._mirror = store.Mirror(late)
-        self._reflectors = {kind: self._reflector(kind) for kind in WATCHED}
+        self._reflectors = {str(kind): self._reflector(kind) for kind in WATCHED}
         self._late = reflector.Reflector(self._client, late, Kind.JOB, field_selector=reflector.LATE_SELECTOR)
         self._elector = lease.Elector(
             self._client,
@@ -95,7 +97,7 @@ class App:
         self._metrics.watch_ages(
             lambda: {kind: watch.age for kind, watch in self._watches().items() if watch.age is not None}
         )
-        self._metrics.counted(lambda: counts.read(self._client, self._reflectors.values(), self._recorder))
+        self._metrics.counted(lambda: counts.read(self._client, self.watches(), self._recorder))
         self._signals()
         await self._server.start(settings.http_host, settings.http_port, settings.port_file)
         tasks = {name: asyncio.create_task(work, name=name) for name, work in self._work().items()}
@@ -112,10 +114,8 @@ class App:
         return code
 
     def _work(self) -> dict[str, Coroutine[Any, Any, None]]:
-        work = {f"watch {kind}": watch.run() for kind, watch in self._reflectors.items()}
         return {
-            **work,
-            "watch settled jobs": self._late.run(),
+            **{f"watch {name}": watch.run() for name, watch in self.watches().items()},
             "sync": self._wait_synced(),
             "events": self._recorder.run(),
             "lag": self._measure_lag(),
@@ -250,11 +250,15 @@ class App:
 
     def _watches(self) -> dict[str, health.Watch]:
         return {
-            str(kind): health.Watch(
+            name: health.Watch(
                 watch.synced.is_set(), watch.age() if watch.synced.is_set() else None, watch.problem, watch.last_rv
             )
-            for kind, watch in self._reflectors.items()
+            for name, watch in self.watches().items()
         }
+
+    def watches(self) -> dict[str, reflector.Reflector]:
+        """All watches by name, those included that no cycle waits for."""
+        return {**self._reflectors, LATE: self._late}
 
     def _pending(self) -> bool:
         unseen = self._mirror.changed.is_set() or self._inbox.rung

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 LEASE = "cardpool-operator"
 LEASE_SECONDS = float(QUICK["CARDPOOL_LEASE_SECONDS"])
-KINDS = {"CardPool", "ConfigMap", "Namespace", "Node", "Pod", "PriorityClass", "Supernode", "TrainingJob"}
+WATCHES = {
+    *("CardPool", "ConfigMap", "Namespace", "Node", "Pod", "PriorityClass", "Supernode"),
+    *("TrainingJob", "TrainingJob/settled"),
+}
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ async def test_it_starts_tells_its_state_and_stops_cleanly(make: Make, kube: Kub
     ready = json.loads(operator.get("/readyz") or "{}")
     metrics = operator.get("/metrics") or ""
 
-    assert {kind for kind, watch in ready["watches"].items() if watch["synced"]} == KINDS
+    assert {kind for kind, watch in ready["watches"].items() if watch["synced"]} == WATCHES
     assert ready["leaseAgeSeconds"] < LEASE_SECONDS
     assert "cardpool_lease_held 1.0" in metrics
     assert 'cardpool_cycles_total{outcome="ok"}' in metrics

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 
 from cardpool.kube import client, recorder, reflector, window
 from cardpool.runtime.metrics import Count
 
 
-def read(api: client.Client, watches: Iterable[reflector.Reflector], events: recorder.Recorder) -> tuple[Count, ...]:
-    """The counts of this moment."""
-    kinds = {str(watch.kind): watch.counters for watch in watches}
+def read(
+    api: client.Client, watches: Mapping[str, reflector.Reflector], events: recorder.Recorder
+) -> tuple[Count, ...]:
+    """The counts of this moment; a watch is known by the name that it has here."""
+    kinds = {name: watch.counters for name, watch in watches.items()}
     outcomes = {"posted": events.posted, "merged": events.merged, "dropped": events.dropped}
 
     def by_lane(name: str, about: str, pick: Callable[[window.Window], int], *, total: bool = False) -> Count:

@@ -15,10 +15,12 @@ from cardpool.domain.inventory import Inventory
 from cardpool.domain.teams import ALL, Limit
 from cardpool.engine import explain, fit, order, probe, quota, remedy
 from cardpool.engine.attempt import Attempt
+from cardpool.engine.future import Future
 from cardpool.engine.occupancy import Room
 from cardpool.engine.outlook import BLOCKING, Outlook
 from cardpool.engine.quota import Ledger
 from cardpool.engine.remedy import Kind, Remedy
+from cardpool.engine.reserve import Exits
 from cardpool.names import Reason
 
 FIRST: Final = 50  # so many of the queue are advised
@@ -45,6 +47,7 @@ class Advisor:
         self.found: dict[Hashable, Remedy | None] = {}
         self.most = max(3, _SHAPES * _NODES // max(_NODES, len(inventory.names)))
         self.kinds: dict[str, Hashable] | None = None
+        self.sides: dict[Hashable, tuple[Future, list[Room], Exits]] = {}
 
     def of(self, gang: str) -> str:
         """What would free it, empty where nothing is known to."""
@@ -158,11 +161,19 @@ class Advisor:
         return self._in_time(view, gang, option) or next(self._remedies(gang, option), None)
 
     def _remedies(self, gang: Gang, option: Option) -> Iterator[Remedy]:
-        view = self.outlook(option.profile)
-        base, held = view.beside(gang)
+        base, held, exits = self._beside(gang, option)
         if remedy.fits(base, gang, option):
             return
-        yield from remedy.remedies(base, gang, option, held, self.now)
+        yield from remedy.remedies(base, gang, option, held, exits)
+
+    def _beside(self, gang: Gang, option: Option) -> tuple[Future, list[Room], Exits]:
+        """The room beside what is kept for others, who holds some of it, and as they leave: made once for all alike."""
+        view = self.outlook(option.profile)
+        key = option.profile, view.side(gang)
+        if key not in self.sides:
+            base, held = view.beside(gang)
+            self.sides[key] = base, held, Exits(base, held, self.now)
+        return self.sides[key]
 
     def _in_time(self, view: Outlook, gang: Gang, option: Option) -> Remedy | None:
         """A gang that would fit but for the head's reservation, and might be done before it begins."""
@@ -170,7 +181,11 @@ class Advisor:
             return None
         seconds = int(view.start - self.now)
         brief = dataclasses.replace(gang, runtime=float(seconds))
-        if not view.excuses(brief) or view.excuses(gang) or not remedy.fits(view.beside(brief)[0], brief, option):
+        if (
+            not view.excuses(brief)
+            or view.excuses(gang)
+            or not remedy.fits(self._beside(brief, option)[0], brief, option)
+        ):
             return None
         text = f"would start now if it declared to end by {explain.moment(view.start)} (spec.expectedRuntimeSeconds)"
         return Remedy(Kind.CHANGED, text, changed=(brief, option))
@@ -180,8 +195,7 @@ class Advisor:
         how = self._gives_back(gang, option, cards)
         if not how:
             return None
-        base, _ = self.outlook(option.profile).beside(gang)
-        if remedy.fits(base, gang, option):
+        if remedy.fits(self._beside(gang, option)[0], gang, option):
             return Remedy(Kind.QUOTA, f"fits {how}")
         room = next(self._remedies(gang, option), None)
         rest = room.text if room is not None else "nothing is known to help"

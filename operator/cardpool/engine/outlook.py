@@ -28,6 +28,7 @@ class Outlook:
 
     __slots__ = (
         "_common",
+        "_exits",
         "_late",
         "_rooms",
         "claimed",
@@ -49,6 +50,7 @@ class Outlook:
         self._rooms: list[Room] | None = None
         self._late: Future | None = None
         self._common: dict[tuple[bool, bool], Overlap] = {}
+        self._exits: tuple[tuple[object, ...], reserve.Exits] | None = None
         self.claimed: Gang | None = None
         self.gone: set[str] = gone if gone is not None else set()
         self.kept: Future | None = None
@@ -176,11 +178,16 @@ class Outlook:
         self.claimed = gang
         return answer
 
+    def side(self, gang: Gang) -> tuple[bool, bool]:
+        """Whether what is to come, and what is kept, bounds the gang: equal for those who find the same room."""
+        late = self.claimed not in (None, gang) and self._late is not None
+        return late, self.kept is not None and self.head is not gang and not self.excuses(gang)
+
     def beside(self, gang: Gang) -> tuple[Future, list[Room]]:
         """The room as this gang finds it beside what is kept for others, and who still holds some of it."""
         found = Future(self.ground, tracked=self.tracked)
-        bounds = [self._late] if self.claimed not in (None, gang) and self._late is not None else []
-        bounds += [self.kept] if self.kept is not None and self.head is not gang and not self.excuses(gang) else []
+        late, kept = self.side(gang)
+        bounds = [one for one, counts in ((self._late, late), (self.kept, kept)) if one is not None and counts]
         for bound in bounds:
             np.minimum(found.raw, bound.raw, out=found.raw)
         if bounds:
@@ -201,8 +208,12 @@ class Outlook:
 
     def opening(self, gang: Gang, option: Option, *, patient: bool) -> reserve.Opening | None:
         """When the gang could start at the earliest."""
-        staying = [room for room in self.rooms() if room.gang.uid not in self.gone]
-        return reserve.earliest(self.late(), gang, option, staying, self.now, patient=patient)
+        late = self.late()
+        key = (late, late.ground.version(), len(self.gone))
+        if self._exits is None or self._exits[0] != key:
+            staying = [room for room in self.rooms() if room.gang.uid not in self.gone]
+            self._exits = key, reserve.Exits(late, staying, self.now)
+        return reserve.earliest(self._exits[1], gang, option, patient=patient)
 
     def keep(self, gang: Gang, option: Option, opening: reserve.Opening) -> Placement | None:
         """Reserve the opening for the head."""

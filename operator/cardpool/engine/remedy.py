@@ -20,6 +20,7 @@ from cardpool.engine import explain, relax, reserve, scaleup
 from cardpool.engine.future import Future
 from cardpool.engine.occupancy import Room
 from cardpool.engine.probe import Prober
+from cardpool.engine.reserve import Exits
 
 _NAMED: Final = 3
 _PRUNED: Final = 12
@@ -64,13 +65,13 @@ class Remedy:
     more: int = 0
 
 
-def remedies(base: Future, gang: Gang, option: Option, rooms: Sequence[Room], now: float) -> Iterator[Remedy]:
-    """Everything that alone would do, cheapest first; ``rooms`` are those that ``base`` still counts as held."""
+def remedies(base: Future, gang: Gang, option: Option, rooms: Sequence[Room], exits: Exits) -> Iterator[Remedy]:
+    """Everything that alone would do, cheapest first; ``rooms`` still hold something of ``base``, as ``exits`` say."""
     yield from _going(base, gang, option, rooms)
     if gang.excluded and fits(base, dataclasses.replace(gang, excluded={}), option):
         changed = dataclasses.replace(gang, excluded={}), option
         yield Remedy(Kind.AVOIDED, f"fits once it avoids none of {len(gang.excluded)} nodes any more", changed=changed)
-    found = _ended(base, gang, option, rooms, now)
+    found = _ended(gang, option, exits)
     if found is not None and found.kind is Kind.ENDS:
         yield found
     yield from _opened(base, gang, option)
@@ -100,10 +101,9 @@ def _going(base: Future, gang: Gang, option: Option, rooms: Sequence[Room]) -> I
         yield Remedy(Kind.GOING, f"fits once {_names(keys)}, being taken down already, {_is(keys)} gone", gangs=keys)
 
 
-def _ended(base: Future, gang: Gang, option: Option, rooms: Sequence[Room], now: float) -> Remedy | None:
+def _ended(gang: Gang, option: Option, exits: Exits) -> Remedy | None:
     """Gangs none of which could stay: those with known ends first, else in the order in which a head waits for them."""
-    staying = [room for room in rooms if not room.gang.leaving]
-    opening = reserve.earliest(base, gang, option, staying, now, patient=False)
+    opening = reserve.earliest(exits, gang, option, patient=False)
     if opening is None or not opening.waits_for:
         return None
     needed = list(opening.gone)
@@ -112,7 +112,7 @@ def _ended(base: Future, gang: Gang, option: Option, rooms: Sequence[Room], now:
     keys = tuple(room.gang.key for room in needed)
     if opening.start is None:
         return Remedy(Kind.GONE, f"would fit if {_names(keys)} ended (no end is known)", gangs=keys)
-    last = max(reserve.end(room, now) for room in needed)
+    last = max(reserve.end(room, exits.now) for room in needed)
     return Remedy(Kind.ENDS, f"fits once {_names(keys)} {_ends(keys)} (expected {explain.moment(last)})", gangs=keys)
 
 

@@ -17,6 +17,7 @@ from cardpool.api.jobstatus import TrainingJobStatus
 from cardpool.api.supernode import SupernodeSpec, SupernodeStatus
 from cardpool.api.trainingjob import TrainingJobSpec
 from cardpool.domain import quantity
+from cardpool.domain.changes import Table
 from cardpool.domain.world import (
     DeviceHealth,
     Exit,
@@ -187,7 +188,12 @@ class SimCluster:
 
     def _same(self, name: str, value: Any) -> Any:
         """What stood under the name where it is equal: as in the mirror, what did not change keeps its identity."""
-        if self._shown.get(name) != value:
+        old = self._shown.get(name)
+        if isinstance(value, dict) and old != value:
+            known = old if old is not None else Table({})
+            keys = known.keys() | value.keys()
+            self._shown[name] = known.followed(value, {key for key in keys if known.get(key) is not value.get(key)})
+        elif old != value:
             self._shown[name] = value
         return self._shown[name]
 

@@ -34,6 +34,17 @@ class Table(dict[str, Value]):
         """The next version, in which at most these keys are other entries, new or gone."""
         return Table(values, self.origin, self.version + 1, (*self.steps[1 - _STEPS :], frozenset(touched)))
 
+    def replaced(self, entries: Mapping[str, Value], gone: Iterable[str] = ()) -> Table[Value]:
+        """The next version, with these entries and without those that are gone; this one where nothing is."""
+        gone = frozenset(gone)
+        if not entries and not gone:
+            return self
+        found = self.followed(self, gone | entries.keys())
+        found.update(entries)
+        for key in gone:
+            found.pop(key, None)
+        return found
+
 
 def between(old: Mapping[str, Value], new: Mapping[str, Value]) -> Collection[str]:
     """Keys whose entries may differ: every one that does, those only in one of both included."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cardpool import names
+from cardpool.domain.changes import Table
 from cardpool.domain.world import JobRecord, PodRecord, Refused, World
 from cardpool.kube import convert, wire
 from cardpool.names import Kind
@@ -43,7 +44,7 @@ class Index:
 
     def __init__(self) -> None:
         self._groups: dict[str, dict[str, PodRecord]] = {}
-        self._tuples: dict[str, tuple[PodRecord, ...]] = {}
+        self._tuples: Table[tuple[PodRecord, ...]] = Table({})
         self._dirty: set[str] = set()
 
     def put(self, value: str, record: PodRecord) -> None:
@@ -64,12 +65,12 @@ class Index:
     def snapshot(self) -> Mapping[str, tuple[PodRecord, ...]]:
         """Return pods by value, each tuple in order of the pods' keys; never changed afterwards."""
         if self._dirty:
-            self._tuples = dict(self._tuples)
-            for value in self._dirty:
-                if group := self._groups.get(value):
-                    self._tuples[value] = tuple(group[key] for key in sorted(group))
-                else:
-                    self._tuples.pop(value, None)
+            held = {
+                value: tuple(group[key] for key in sorted(group))
+                for value in self._dirty
+                if (group := self._groups.get(value))
+            }
+            self._tuples = self._tuples.replaced(held, self._dirty - held.keys())
             self._dirty.clear()
         return self._tuples
 
@@ -84,14 +85,14 @@ class Shelf:
     version: int = 0
     seen: int = 0
     listed: int = 0
-    frozen: Mapping[str, Any] = field(default_factory=dict)
-    frozen_version: int = 0
+    touched: set[str] = field(default_factory=set)
+    frozen: Table[Any] = field(default_factory=lambda: Table({}))
 
     def snapshot(self) -> Mapping[str, Any]:
         """Return records by key; copied only where the kind changed since the last time."""
-        if self.frozen_version != self.version:
-            self.frozen = dict(self.records)
-            self.frozen_version = self.version
+        if self.touched:
+            self.frozen = self.frozen.followed(self.records, self.touched)
+            self.touched.clear()
         return self.frozen
 
     def bury(self, uid: str, version: int) -> None:
@@ -266,7 +267,7 @@ class Mirror:
             return
         shelf.records[item.key] = item.record
         self._reindex(old, item.record)
-        self._touch(shelf)
+        self._touch(shelf, item.key)
 
     def _remove(self, kind: Kind, key: str, head: Head) -> None:
         shelf = self._shelves[kind]
@@ -279,7 +280,7 @@ class Mirror:
         if ours:
             del shelf.heads[key]
             self._reindex(shelf.records.pop(key), None)
-            self._touch(shelf)
+            self._touch(shelf, key)
 
     def _reindex(self, old: Any, new: Any) -> None:
         if isinstance(old, PodRecord):
@@ -293,8 +294,9 @@ class Mirror:
         """Whether the reflector's own selection would show the object: settled jobs are nobody's business any more."""
         return not isinstance(record, JobRecord) or record.status.settled is self._settled
 
-    def _touch(self, shelf: Shelf) -> None:
+    def _touch(self, shelf: Shelf, key: str) -> None:
         shelf.version += 1
+        shelf.touched.add(key)
         self.changed.set()
 
 

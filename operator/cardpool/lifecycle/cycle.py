@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from cardpool.domain.changes import Table
 from cardpool.domain.gangs import PlanResult, Running
 from cardpool.domain.world import World
 from cardpool.engine.build import NodeRow
@@ -59,9 +60,11 @@ class Memory:
     seating: membership.Seating = field(default_factory=membership.Seating)
     survey: survey.Survey = field(default_factory=survey.Survey)
     known: supernode.Remembered = field(default_factory=dict)
+    standing: supernode.Standing = field(default_factory=dict)
     labels: labelling.LabelMemory = field(default_factory=labelling.LabelMemory)
     settled: reporting.Settled = field(default_factory=dict)
     pending: dict[str, rooms.Promises] = field(default_factory=dict)
+    layout: stock.LayoutMemory = field(default_factory=stock.LayoutMemory)
     inventory: stock.Kept = field(default_factory=dict)
     record: queueing.Record = field(default_factory=queueing.Record)
     roll: roll.Roll = field(default_factory=roll.Roll)
@@ -86,7 +89,7 @@ class Study:
     drafts: Mapping[str, Draft]
     answers: Mapping[str, PlanResult]
     totals: Mapping[str, tally.Total]
-    rows: Mapping[str, dict[str, NodeRow]] = field(default_factory=dict)
+    rows: Mapping[str, Table[NodeRow]] = field(default_factory=dict)
     running: Mapping[str, Sequence[Running]] = field(default_factory=dict)
 
 
@@ -99,7 +102,7 @@ class _Cycle:
     def __init__(self, world: World, registry: Registry, settings: CycleSettings, memory: Memory) -> None:
         self.world, self.registry, self.settings, self.memory = world, registry, settings, memory
         self.place = Membership()
-        self.facts: dict[str, NodeFacts] = {}
+        self.facts: Table[NodeFacts] = Table({})
         self.faults: dict[str, survey.Records] = {}
         self.views: dict[str, PoolView] = {}
         self.roll = memory.roll = memory.roll.begin(world, registry, settings)
@@ -130,7 +133,7 @@ class _Cycle:
         self._view_pools()  # 4. what jobs may know of their pool
         self._judge_jobs()  # 5. what each job needs
         ground = stock.Ground(self.world, self.place, self.facts, self.faults, self.memory.survey)
-        self.stock = stock.lay_out(ground, self.promises)  # 6. what is free
+        self.stock = stock.lay_out(ground, self.promises, self.memory.layout)  # 6. what is free
         self._plan()  # 7. who gets it
 
     def _judge_cards(self) -> None:
@@ -210,7 +213,7 @@ class _Cycle:
             view = self.views[pool]
             moving = self.court.policy(view, self.drafts)
             question = answers.Question(
-                stock.inventory(self.memory.inventory, pool, view.spec, self.stock.rows.get(pool, {})),
+                stock.inventory(self.memory.inventory, pool, view.spec, self.stock.rows.get(pool, Table({}))),
                 gangs,
                 self.court.running.get(pool, ()),
                 replace(teams.rules(view.spec, self.court.usage[pool]), moving=moving),
@@ -244,7 +247,9 @@ class _Cycle:
         return Decision(
             steps=tuple(step for step in steps if step.uid not in busy),
             labels=tuple(labels),
-            supernodes=tuple(supernode.discover(self.place, self.world.supernodes, self.world.pools)),
+            supernodes=tuple(
+                supernode.discover(self.place, self.world.supernodes, self.world.pools, self.memory.standing)
+            ),
             removals=tuple(supernode.leftovers(self.place, self.world.supernodes)),
             wake=self.wake,
             gauges=reporting.gauges(account),

@@ -6,9 +6,12 @@ reported. A node that was found in order is not looked at again until its record
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import is_
 
 from cardpool.api.cardpool import CardPoolSpec
+from cardpool.domain import changes
 from cardpool.domain.world import NodeRecord, World
 from cardpool.lifecycle.actions import ApplyNodeLabels
 from cardpool.lifecycle.membership import Member, Membership
@@ -29,12 +32,16 @@ def wanted_labels(member: Member, spec: CardPoolSpec, registry: Registry) -> dic
 
 @dataclass(slots=True)
 class LabelMemory:
-    """Which nodes were found in order, and which topology labels they lack, by the very records that were looked at."""
+    """What was looked at last, by identity; the nodes that were not in order then, and labels that are somebody else's.
+
+    ``theirs`` has by node its pool and such labels, ``lacking`` by pool the topology labels that nodes lack.
+    """
 
     rules: tuple[object, ...] = ()
-    fine: dict[str, tuple[NodeRecord, Member | None, tuple[str, ...]]] = field(default_factory=dict)
-    seen: tuple[object, object] | None = None
-    foreign: dict[str, list[str]] = field(default_factory=dict)
+    nodes: Mapping[str, NodeRecord] = field(default_factory=dict)
+    members: Mapping[str, Member] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
+    theirs: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     place: Membership | None = None
     lacking: dict[str, list[str]] = field(default_factory=dict)
 
@@ -44,29 +51,27 @@ def label_nodes(
 ) -> tuple[list[ApplyNodeLabels], dict[str, list[str]]]:
     """What to apply on which node, and per pool the labels that somebody else owns, as ``node key=value``."""
     rules = (registry, *(pool.spec for pool in world.pools.values()))
-    if len(rules) != len(kept.rules) or any(one is not two for one, two in zip(rules, kept.rules, strict=True)):
-        kept.rules, kept.fine = rules, {}
-    elif kept.seen is not None and kept.seen[0] is world.nodes and kept.seen[1] is membership:
-        return [], kept.foreign
+    if len(rules) != len(kept.rules) or not all(map(is_, rules, kept.rules)):
+        kept.rules, kept.nodes, kept.members, kept.theirs = rules, {}, {}, {}
+    touched = {*changes.between(kept.nodes, world.nodes), *changes.between(kept.members, membership.members)}
     actions: list[ApplyNodeLabels] = []
-    foreign: dict[str, list[str]] = {}
-    fine = {}
-    for name, node in world.nodes.items():
-        member = membership.members.get(name)
-        known = kept.fine.get(name)
-        if known is not None and known[0] is node and known[1] is member:
-            theirs = known[2]
-            fine[name] = known
-        else:
-            action, theirs = _label_node(node, member, world, registry)
-            if action is None:
-                fine[name] = (node, member, theirs)
-            elif node.uid not in world.busy:
-                actions.append(action)
+    for name in sorted(touched | kept.open):
+        kept.open.discard(name)
+        kept.theirs.pop(name, None)
+        node, member = world.nodes.get(name), membership.members.get(name)
+        if node is None:
+            continue
+        action, theirs = _label_node(node, member, world, registry)
         if theirs and member is not None:
-            foreign.setdefault(member.pool, []).extend(theirs)
-    kept.fine, kept.foreign = fine, foreign
-    kept.seen = (world.nodes, membership) if len(fine) == len(world.nodes) else None
+            kept.theirs[name] = member.pool, theirs
+        if action is not None:
+            kept.open.add(name)
+            if node.uid not in world.busy:
+                actions.append(action)
+    kept.nodes, kept.members = world.nodes, membership.members
+    foreign: dict[str, list[str]] = {}
+    for pool, labels in kept.theirs.values():
+        foreign.setdefault(pool, []).extend(labels)
     return actions, foreign
 
 

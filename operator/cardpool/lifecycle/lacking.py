@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cardpool.domain import changes
 from cardpool.domain.world import PoolRecord
 from cardpool.lifecycle import membership
 from cardpool.lifecycle.membership import Membership
@@ -16,6 +17,21 @@ from cardpool.lifecycle.membership import Membership
 def found(pools: Mapping[str, PoolRecord], place: Membership) -> dict[str, list[str]]:
     """By pool, in words, the levels that some nodes of a profile are not in."""
     return {name: words for name, nodes in place.by_pool.items() if (words := _of_pool(pools[name], nodes, place))}
+
+
+def may_differ(pools: Mapping[str, PoolRecord], old: Membership, new: Membership) -> bool:
+    """False where no node of either has another profile, or other labels of its pool's levels."""
+    if old.by_pool is not new.by_pool:
+        return True
+    for name in changes.between(old.members, new.members):
+        one, two = old.members[name], new.members[name]
+        spec = pools[two.pool].spec
+        if spec is None or one.profile != two.profile:
+            return True
+        levels = membership.tree_of(spec, two.profile).levels
+        if any(one.node.labels.get(level.label) != two.node.labels.get(level.label) for level in levels):
+            return True
+    return False
 
 
 def _of_pool(pool: PoolRecord, nodes: list[str], place: Membership) -> list[str]:

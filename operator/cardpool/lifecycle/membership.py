@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from operator import is_
 
 from cardpool.api.cardpool import CardPoolSpec, Profile
 from cardpool.api.common import LabelSelector
+from cardpool.domain import changes
+from cardpool.domain.changes import Table
 from cardpool.domain.fabrics import FabricRule
 from cardpool.domain.topology import Level, Tree
 from cardpool.domain.world import NodeRecord, PoolRecord, SupernodeRecord, World
@@ -57,15 +60,27 @@ class Seated:
     pools: tuple[str, ...] = ()
     clashes: tuple[tuple[str, str], ...] = ()
 
+    def alike(self, other: Seated) -> bool:
+        """True where both stand in the same pool and supernode, and nothing else claims one of them."""
+        one, two = self.member, other.member
+        if one is None or two is None:
+            return one is two
+        mine, its = (one.pool, one.supernode, self.domain), (two.pool, two.supernode, other.domain)
+        return (*mine, self.pools, self.clashes) == (*its, other.pools, other.clashes)
+
+
+def _nobody() -> Table[Member]:
+    return Table({})
+
 
 @dataclass(slots=True)
 class Membership:
-    """Every node's place, lists in node-name order.
+    """Every node's place, lists in node-name order; all but ``members`` are the very same while no node moves.
 
     ``conflicts`` are (node, other owner) pairs per pool or declared supernode name.
     """
 
-    members: dict[str, Member] = field(default_factory=dict)
+    members: Table[Member] = field(default_factory=_nobody)
     by_pool: dict[str, list[str]] = field(default_factory=dict)
     by_supernode: dict[str, list[str]] = field(default_factory=dict)
     domains: dict[str, Domain] = field(default_factory=dict)
@@ -77,7 +92,7 @@ class Seating:
     """What may be kept from cycle to cycle: each node's place, while pools, makers and Supernodes stay the same."""
 
     rules: tuple[object, ...] = ()
-    nodes: Mapping[str, NodeRecord] | None = None
+    nodes: Mapping[str, NodeRecord] = field(default_factory=dict)
     seated: dict[str, Seated] = field(default_factory=dict)
     place: Membership = field(default_factory=Membership)
 
@@ -126,35 +141,37 @@ def assign(world: World, registry: Registry, kept: Seating) -> Membership:
     )
     declared = [item for item in declared if not item.discovered]
     rules: tuple[object, ...] = (registry, *(pool.spec for pool in pools), None, *(item.spec for item in declared))
-    changed = len(rules) != len(kept.rules) or any(a is not b for a, b in zip(rules, kept.rules, strict=True))
-    if changed:
-        kept.rules, kept.seated = rules, {}
-    elif kept.nodes is world.nodes:
-        return kept.place
-    kept.nodes = world.nodes
-    changed = changed or len(kept.seated) != len(world.nodes)
-    seated, seats = {}, Seats(pools, declared, registry)
-    for name, node in world.nodes.items():
-        old = kept.seated.get(name)
-        if old is not None and old.node is node:
-            seated[name] = old
-        else:
-            seated[name] = seats.of(node)
-            changed = True
-    if changed:
-        kept.seated = seated
-        kept.place = _gather(pools, seated)
+    moved = len(rules) != len(kept.rules) or not all(map(is_, rules, kept.rules))
+    touched = {*kept.seated, *world.nodes} if moved else changes.between(kept.nodes, world.nodes)
+    found, seats = dict[str, Seated](), Seats(pools, declared, registry)
+    for name in touched:
+        node, old = world.nodes.get(name), kept.seated.get(name)
+        new = seats.of(node) if node is not None else None
+        moved = moved or old is None or new is None or not old.alike(new)
+        if new is not None:
+            found[name] = new
+    for name in touched:
+        kept.seated.pop(name, None)
+    kept.seated |= found
+    kept.rules, kept.nodes = rules, world.nodes
+    if moved:
+        kept.place = _gather(pools, kept.seated, kept.place.members, touched)
+    elif found:
+        members = {name: one.member for name, one in found.items() if one.member is not None}
+        kept.place = replace(kept.place, members=kept.place.members.replaced(members))
     return kept.place
 
 
-def _gather(pools: Iterable[PoolRecord], seated: Mapping[str, Seated]) -> Membership:
-    result = Membership(by_pool={pool.name: [] for pool in pools})
+def _gather(
+    pools: Iterable[PoolRecord], seated: Mapping[str, Seated], before: Table[Member], touched: Iterable[str]
+) -> Membership:
+    result, members = Membership(by_pool={pool.name: [] for pool in pools}), dict[str, Member]()
     for name in sorted(seated):
         one = seated[name]
         member = one.member
         if member is None:
             continue
-        result.members[name] = member
+        members[name] = member
         result.by_pool[member.pool].append(name)
         for loser in one.pools[1:]:
             result.conflicts.setdefault(loser, []).append((name, one.pools[0]))
@@ -163,6 +180,7 @@ def _gather(pools: Iterable[PoolRecord], seated: Mapping[str, Seated]) -> Member
         if one.domain is not None:
             result.domains.setdefault(one.domain.name, one.domain)
             result.by_supernode.setdefault(one.domain.name, []).append(name)
+    result.members = before.followed(members, touched)
     return result
 
 

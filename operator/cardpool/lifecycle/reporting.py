@@ -7,7 +7,7 @@ finished ones go.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cardpool.api.supernode import SpareCounts
 from cardpool.domain.world import World
@@ -35,6 +35,7 @@ class Account:
     stock: stock.Stock
     court: queueing.Court
     answers: Mapping[str, Answer]
+    totals: dict[str, tally.Total] = field(default_factory=dict)
 
 
 def retain(drafts: Iterable[Draft], views: Mapping[str, PoolView]) -> None:
@@ -83,8 +84,9 @@ def pool_steps(account: Account, labels: labelling.LabelMemory) -> tuple[list[St
     """The pools whose status changes, and the node labels to apply."""
     world, place, court = account.world, account.place, account.court
     actions, foreign = labelling.label_nodes(world, place, account.registry, labels)
-    if labels.place is not place:
-        labels.place, labels.lacking = place, lacking.found(world.pools, place)
+    if labels.place is None or lacking.may_differ(world.pools, labels.place, place):
+        labels.lacking = lacking.found(world.pools, place)
+    labels.place = place
     queued, running = ({pool: number for pool, _, number in court.roll.counted(kind)} for kind in ("queued", "running"))
     steps = []
     for pool in world.pools.values():
@@ -122,20 +124,20 @@ def _starts(account: Account, pool: str) -> bool:
 
 
 def pool_total(account: Account, pool: str) -> tally.Total:
-    """The pool's cards: the sum of its supernodes and of the nodes that are in none; not to be kept."""
-    place = account.place
-    areas = {name: area for name, area in account.stock.areas.items() if place.domains[name].pool == pool}
-    members, views = place.members, account.survey.views
-    stray = [views[node] for node in place.by_pool.get(pool, ()) if not members[node].supernode]
-    total = tally.Total()
-    total.add(account.survey.sum_up(pool, areas))
-    total.add(tally.total((view.member, view.counts, view.spare, view.slots) for view in stray))
-    return total
+    """The pool's cards: the sum of its supernodes and of the nodes that are in none; not to be changed."""
+    if pool not in account.totals:
+        place, views = account.place, account.survey.views
+        total = account.totals[pool] = tally.Total()
+        total.add(account.survey.sum_up(pool, account.stock.areas, place.domains))
+        stray = [views[node] for node in account.survey.strays(pool, place)]
+        total.add(tally.total((view.member, view.counts, view.spare, view.slots) for view in stray))
+    return account.totals[pool]
 
 
 def gauges(account: Account) -> Gauges:
     """Cards by state, jobs by phase, cards by team and waiting jobs by reason."""
-    found: Gauges = {"cards": {}, "jobs": {}, "slots": {}, "supernode_slots": {}}
+    slots = account.survey.slot_gauges(account.stock.areas, account.place.domains)
+    found: Gauges = {"cards": {}, "jobs": {}, "slots": {}, "supernode_slots": slots}
     for pool in account.place.by_pool:
         for name, share in pool_total(account, pool).profiles.items():
             own = (("pool", pool), ("profile", name))
@@ -145,10 +147,6 @@ def gauges(account: Account) -> Gauges:
                 gang = ("gang_cards", str(slot.gang))
                 found["slots"][*own, gang, ("scope", "supernode")] = slot.count
                 found["slots"][*own, gang, ("scope", "pool")] = slot.spread or 0
-    for name, area in account.stock.areas.items():
-        where = (("pool", account.place.domains[name].pool), ("supernode", name))
-        for slot in area.slots:
-            found["supernode_slots"][*where, ("gang_cards", str(slot.gang))] = slot.count
     for phase, pool, number in account.court.roll.counted("phase"):
         found["jobs"][("phase", phase), ("pool", pool)] = float(number)
     return found | queueing.gauges(account.court, account.answers)

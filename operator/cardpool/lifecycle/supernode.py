@@ -22,6 +22,7 @@ from cardpool.names import CardState, Condition, Kind, Reason
 FAULTS_MAX = 1024
 Faults = dict[str, dict[str, CardFault]]
 Remembered = dict[str, tuple[SupernodeRecord, Faults]]
+Standing = dict[str, tuple[object, object]]
 _REASONS = frozenset(reason.value for reason in Reason)
 
 
@@ -83,14 +84,22 @@ def fault_entries(faults: Iterable[CardFault]) -> tuple[FaultEntry, ...]:
 
 
 def discover(
-    membership: Membership, supernodes: Mapping[str, SupernodeRecord], pools: Mapping[str, PoolRecord]
+    membership: Membership, supernodes: Mapping[str, SupernodeRecord], pools: Mapping[str, PoolRecord], kept: Standing
 ) -> list[ApplySupernode]:
     """The discovered Supernodes that are missing or differ in pool or selector."""
-    return [
-        ApplySupernode(domain.name, domain.pool, pools[domain.pool].uid, domain.selector)
-        for domain in membership.domains.values()
-        if domain.discovered and not _stands(supernodes.get(domain.name), domain)
-    ]
+    found = []
+    for domain in membership.domains.values():
+        record = supernodes.get(domain.name)
+        spec = record.spec if record is not None else None
+        seen = kept.get(domain.name)
+        if not domain.discovered or (seen is not None and seen[0] is domain and seen[1] is spec):
+            continue
+        if _stands(record, domain):
+            kept[domain.name] = domain, spec
+        else:
+            kept.pop(domain.name, None)
+            found.append(ApplySupernode(domain.name, domain.pool, pools[domain.pool].uid, domain.selector))
+    return found
 
 
 def _stands(record: SupernodeRecord | None, domain: Domain) -> bool:

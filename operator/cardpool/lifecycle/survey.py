@@ -6,14 +6,16 @@ identity says "unchanged". The cost of a cycle grows with what changed, not with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import is_
 from types import MappingProxyType
 
 from cardpool.api.common import GangSlots
 from cardpool.api.supernode import SpareCounts
+from cardpool.domain import changes
 from cardpool.domain.cards import CardFault
+from cardpool.domain.changes import Table
 from cardpool.domain.inventory import Cause
 from cardpool.domain.world import NodeRecord, PodRecord, World
 from cardpool.engine import fabrics
@@ -21,9 +23,11 @@ from cardpool.engine.build import NodeRow
 from cardpool.faults import cards, signals
 from cardpool.faults.signals import NodeFacts
 from cardpool.lifecycle import rooms, slots, tally, times
-from cardpool.lifecycle.membership import Member, Membership
+from cardpool.lifecycle.membership import Domain, Member, Membership
 
 Records = Mapping[str, CardFault]
+Pods = Mapping[str, tuple[PodRecord, ...]]
+Labels = tuple[tuple[str, str], ...]
 CLEAN: Records = MappingProxyType({})
 
 
@@ -98,45 +102,45 @@ class Laid:
 class Survey:
     """What is kept between cycles.
 
-    ``loud`` are the nodes whose facts alone give the fault pipeline something to judge. ``seen``, ``still`` and
-    ``silent`` are what the last cycle looked at, by identity, and what it found.
+    ``loud`` are the nodes whose facts alone give the fault pipeline something to judge. ``seen`` and ``silent`` are
+    what the last cycle looked at, by identity, and what it found.
     """
 
-    facts: dict[str, tuple[NodeRecord, str, tuple[PodRecord, ...], NodeFacts]] = field(default_factory=dict)
     views: dict[str, View] = field(default_factory=dict)
     areas: dict[str, Area] = field(default_factory=dict)
-    sums: dict[str, tuple[Mapping[str, Area], tally.Total]] = field(default_factory=dict)
+    sums: dict[str, tuple[object, Mapping[str, Area], tally.Total]] = field(default_factory=dict)
+    stray: tuple[object, dict[str, list[str]]] = field(default_factory=lambda: (None, {}))
+    gauge: tuple[object, object, dict[Labels, float]] = field(default_factory=lambda: (None, None, {}))
     laid: dict[str, Laid] = field(default_factory=dict)
     loud: set[str] = field(default_factory=set)
-    seen: tuple[Membership, object, dict[str, NodeFacts]] | None = None
-    silent: tuple[object, object, tuple[str, ...]] | None = None
-    tidy: Membership | None = None
+    seen: tuple[Mapping[str, Member], Pods, Table[NodeFacts]] = field(default_factory=lambda: ({}, {}, Table({})))
+    silent: tuple[Mapping[str, NodeRecord], Pods, set[str]] = field(default_factory=lambda: ({}, {}, set()))
+    tidy: object = None
 
-    def observe(self, world: World, place: Membership) -> dict[str, NodeFacts]:
-        """What each node holds and says; the very dictionary of the last cycle where no node and no pod changed."""
-        if self.seen is not None and self.seen[0] is place and self.seen[1] is world.pods_by_node:
-            return self.seen[2]
-        kept = self.facts
-        for name, member in place.members.items():
-            pods = world.pods_by_node.get(name, ())
-            old = kept.get(name)
-            if old is None or old[0] is not member.node or old[1] != member.resource or old[2] is not pods:
-                facts = signals.facts(member.node, member.resource, pods)
-                kept[name] = (member.node, member.resource, pods, facts)
-                (self.loud.discard if cards.quiet(facts) else self.loud.add)(name)
-        for name in kept.keys() - place.members.keys():
-            del kept[name]
-            self.loud.discard(name)
-        found = {name: entry[3] for name, entry in kept.items()}
-        self.seen = (place, world.pods_by_node, found)
-        return found
+    def observe(self, world: World, place: Membership) -> Table[NodeFacts]:
+        """What each node holds and says; the very mapping of the last cycle where no node and no pod changed."""
+        before, pods, found = self.seen
+        fresh: dict[str, NodeFacts] = {}
+        touched = {*changes.between(before, place.members), *changes.between(pods, world.pods_by_node)}
+        for name in touched & place.members.keys():
+            member = place.members[name]
+            facts = signals.facts(member.node, member.resource, world.pods_by_node.get(name, ()))
+            fresh[name] = facts
+            (self.loud.discard if cards.quiet(facts) else self.loud.add)(name)
+        gone = touched & found.keys() - place.members.keys()
+        self.loud -= gone
+        self.seen = (place.members, world.pods_by_node, found.replaced(fresh, gone))
+        return self.seen[2]
 
     def dead(self, world: World, grace: float) -> tuple[dict[str, float], float | None]:
         """Nodes with pods that are gone or silent for over ``grace`` seconds, and since when; then the next due."""
-        kept = self.silent
-        if kept is None or kept[0] is not world.nodes or kept[1] is not world.pods_by_node:
-            kept = self.silent = (world.nodes, world.pods_by_node, tuple(_silent(world)))
-        return dead(world, grace, kept[2])
+        nodes, pods, silent = self.silent
+        for name in {*changes.between(nodes, world.nodes), *changes.between(pods, world.pods_by_node)}:
+            node = world.nodes.get(name)
+            speaks = name not in world.pods_by_node or (node is not None and node.ready)
+            (silent.discard if speaks else silent.add)(name)
+        self.silent = (world.nodes, world.pods_by_node, silent)
+        return dead(world, grace, sorted(silent))
 
     def look(
         self,
@@ -174,23 +178,47 @@ class Survey:
         self.areas[name] = area
         return area
 
-    def sum_up(self, pool: str, areas: Mapping[str, Area]) -> tally.Total:
+    def sum_up(self, pool: str, areas: Mapping[str, Area], domains: Mapping[str, Domain]) -> tally.Total:
         """The sum of a pool's supernodes: that of the last cycle, with what changed taken out and put in."""
-        known, sum_ = self.sums.get(pool, ({}, tally.Total()))
+        seen, known, sum_ = self.sums.get(pool, (None, {}, tally.Total()))
+        if seen is areas:
+            return sum_
+        own = {name: area for name, area in areas.items() if domains[name].pool == pool}
         for name, old in known.items():
-            if areas.get(name) is not old:
+            if own.get(name) is not old:
                 sum_.add(old.total, -1)
-        for name, area in areas.items():
+        for name, area in own.items():
             if known.get(name) is not area:
                 sum_.add(area.total)
-        self.sums[pool] = (areas, sum_)
+        self.sums[pool] = (areas, own, sum_)
         return sum_
+
+    def strays(self, pool: str, place: Membership) -> list[str]:
+        """The pool's nodes that are in no supernode."""
+        if self.stray[0] is not place.by_pool:
+            members = place.members
+            alone = {
+                name: [one for one in nodes if not members[one].supernode] for name, nodes in place.by_pool.items()
+            }
+            self.stray = place.by_pool, alone
+        return self.stray[1].get(pool, [])
+
+    def slot_gauges(self, areas: Mapping[str, Area], domains: Mapping[str, Domain]) -> dict[Labels, float]:
+        """What gangs of each size would find in each supernode, as a gauge; never to be changed."""
+        if self.gauge[0] is not areas or self.gauge[1] is not domains:
+            found: dict[Labels, float] = {}
+            for name, area in areas.items():
+                where = (("pool", domains[name].pool), ("supernode", name))
+                for slot in area.slots:
+                    found[*where, ("gang_cards", str(slot.gang))] = slot.count
+            self.gauge = areas, domains, found
+        return self.gauge[2]
 
     def forget(self, place: Membership) -> None:
         """Drop what belongs to nodes and supernodes that are gone."""
-        if self.tidy is place:
+        if self.tidy is place.by_pool:
             return
-        self.tidy = place
+        self.tidy = place.by_pool
         for name in self.views.keys() - place.members.keys():
             del self.views[name]
         for kept in (self.areas, self.laid):
@@ -198,14 +226,6 @@ class Survey:
                 del kept[name]
         for pool in self.sums.keys() - place.by_pool.keys():
             del self.sums[pool]
-
-
-def _silent(world: World) -> Iterator[str]:
-    """Nodes with pods that are gone or not ready."""
-    for name in world.pods_by_node:
-        node = world.nodes.get(name)
-        if node is None or not node.ready:
-            yield name
 
 
 def dead(world: World, grace: float, silent: Iterable[str]) -> tuple[dict[str, float], float | None]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cardpool import errors
+from cardpool.domain.changes import Table
 from cardpool.domain.gangs import Gang, GroupShape, Option
 from cardpool.domain.inventory import Inventory
 from cardpool.domain.topology import TopologyRequest
@@ -119,7 +120,7 @@ def _inventory(pool: str, rest: Rest) -> Inventory:
     spec = rest.world.pools[pool].spec
     if spec is None:
         raise errors.InputError(f"CardPool {pool} does not parse")
-    return stock.inventory({}, pool, spec, rest.study.rows.get(pool, {}))
+    return stock.inventory({}, pool, spec, rest.study.rows.get(pool, Table({})))
 
 
 def _moves(by: str, pool: str, way: Found) -> Iterator[Move]:

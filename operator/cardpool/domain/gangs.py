@@ -201,7 +201,8 @@ class Running:
     it has for itself alone, empty for none. ``claim`` is the number of cards that its team's quota keeps for a gang
     between two attempts.
     ``mixed`` has what the quota counts for a gang on several profiles, by profile (``profile`` is its first rank's);
-    empty for a gang on one. ``elastic`` is None for a gang whose size must stay.
+    empty for a gang on one. ``elastic`` is None for a gang whose size must stay. ``accepts`` has the least cards that
+    it would ask for on each profile that it accepts, were it to wait again.
     """
 
     key: str
@@ -220,6 +221,7 @@ class Running:
     learned: bool = False
     mixed: tuple[tuple[str, int], ...] = ()
     elastic: Elastic | None = None
+    accepts: tuple[tuple[str, int], ...] = ()
 
     def cards(self) -> int:
         """Cards that the gang holds."""

@@ -135,10 +135,16 @@ def outranks(ledger: Ledger, victim: Running, gang: Gang, shadow: int | None, ca
         return victim.priority >= gang.priority
     lanes = ledger.rules.reclaim is Reclaim.ANY
     mine = lanes and shadow is not None, -(shadow if lanes and shadow is not None else gang.priority)
-    other = lanes and not ledger.within(victim.team, victim.shares()), -victim.priority
+    other = lanes and not _inside_again(ledger, victim), -victim.priority
     if mine != other:
         return other < mine
     return quota.share(ledger, victim.team, capacity) <= quota.share(ledger, gang.team, capacity)
+
+
+def _inside_again(ledger: Ledger, victim: Running) -> bool:
+    """True where a victim would be inside its team's quota, as it runs or on some profile that it accepts."""
+    others = any(ledger.inside(victim.team, profile, cards) for profile, cards in victim.accepts)
+    return others or ledger.within(victim.team, victim.shares())
 
 
 def behind(gang: Gang, shadow: int | None, rooms: Sequence[Room]) -> Sequence[Room]:

@@ -9,6 +9,7 @@ Searches are dear, so a cycle makes few; a likeness for which nothing helped is 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from cardpool.domain.gangs import Eviction, Gang, Option, Refusal
@@ -105,7 +106,7 @@ class Taker:
         cycle.fickle = True  # victims are weighed by what they would lose
         smaller = shrink.search(late, gang, option, chosen, cycle.ledger, cycle.now)
         shrinking = [room for room, _ in smaller or ()]
-        if smaller is not None and not self._back_before(gang, shrinking) and self._left(gang, option, late, shrinking):
+        if smaller is not None and not self._grows_back(gang, shrinking) and self._left(gang, option, late, shrinking):
             self.sizes = {room.gang.uid: pods for room, pods in smaller}
             return shrinking
         self.sizes = {}
@@ -155,6 +156,10 @@ class Taker:
                 ledger.hold(room.gang.team, room.shares, -1)
         capacity = order.capacities(cycle.inventory)
         return [room for room in victims if order.outranks(ledger, room.gang, gang, cycle.shadow, capacity)]
+
+    def _grows_back(self, gang: Gang, shrinking: Sequence[Room]) -> bool:
+        """The same for gangs that come back no larger than they fit beside the gang, whatever else they accept."""
+        return bool(self._back_before(gang, [replace(room, gang=replace(room.gang, accepts=())) for room in shrinking]))
 
     def _evict(self, gang: Gang, view: Outlook, victims: Sequence[Room]) -> None:
         """The victims leave what they hold on every profile, give back their quota and are told why."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from cardpool.api.poolpolicy import ReclaimBorrowed
+from cardpool.api.trainingjob import Group
 from cardpool.domain.gangs import Running
 from cardpool.domain.world import PodRecord
-from cardpool.lifecycle import learning, ranks, resizing, shapes, times
+from cardpool.lifecycle import learning, mixes, ranks, resizing, shapes, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import LABEL_ATTEMPT, Attribution, Condition
 
@@ -87,6 +89,7 @@ class Holdings:
             preempted=preempted,
             exclusive=shapes.topology_request(draft.spec.topology).exclusive,
             claim=claim,
+            accepts=_accepts(draft) if preempted else (),
         )
 
     def _placed(self, draft: Draft, team: str, priority: int) -> Running:
@@ -114,6 +117,7 @@ class Holdings:
             learned=learned is not None,
             exclusive=shapes.topology_request(draft.spec.topology).exclusive,
             elastic=self.wishes.of(draft, team, priority, ends),
+            accepts=_accepts(draft),
         )
 
     def _pods(self, draft: Draft) -> tuple[Pods, Shares]:
@@ -134,6 +138,20 @@ class Holdings:
         shares = tuple(sums.items())
         self.pods[uid] = (place, draft.spec, frozenset(done), pods, shares)
         return pods, shares
+
+
+def _accepts(draft: Draft) -> Shares:
+    """The least cards of the job on each profile that it accepts; told where quotas are reclaimed from any priority."""
+    spec, pool = draft.spec, draft.around.pool
+    if pool is None or pool.spec.queue.preemption.reclaim_borrowed is not ReclaimBorrowed.ANY:
+        return ()
+    names = [item.profile for item in spec.accept] or [profile.name for profile in pool.spec.profiles]
+    able = [name for name in names if all(mixes.runs_on(spec, group, name) for group in spec.groups)]
+    return tuple((name, sum(_least(group, name) for group in spec.groups)) for name in able)
+
+
+def _least(group: Group, profile: str) -> int:
+    return (group.min_replicas or ranks.replicas(group, profile)) * ranks.cards_per_pod(group, profile)
 
 
 def _left(draft: Draft, placed: Running) -> Running | None:

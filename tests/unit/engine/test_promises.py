@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -96,6 +98,20 @@ def test_a_victim_that_is_inside_its_quota_once_the_others_are_gone(priority: in
     first, _, then = cycles({"x": 6, "y": 5}, teams(a=6, b=6), running, [own])
     assert sorted(eviction.gang for eviction in first.evictions) == (["b/four", "b/two"] if goes else [])
     assert ("a/own" in [placement.gang for placement in then.placements]) == goes
+
+
+def test_a_borrower_that_has_quota_for_another_profile_that_it_accepts() -> None:
+    """It would be asked with those inside their quota, before the owner, and take its room again: so it stays."""
+    old = holds("c/old", 4, "x", team="c", priority=9)
+    law = Rules({"a": Team("a", limits=(Limit(worlds.PROFILE, 4),)), "c": Team("c", limits=(Limit("npu", 4),))})
+    law = dataclasses.replace(law, reclaim=Reclaim.ANY)
+    own = gang(group(4), key="a/own", team="a")
+    accepts = ((worlds.PROFILE, 4), ("npu", 4))
+    first, _, then = cycles({"x": 4}, law, [old], [own])
+    assert [eviction.gang for eviction in first.evictions] == ["c/old"]
+    assert [placement.gang for placement in then.placements] == ["a/own"]
+    stays, _, _ = cycles({"x": 4}, law, [dataclasses.replace(old, accepts=accepts)], [own])
+    assert (stays.evictions, stays.preempting) == ((), ())
 
 
 RIVALS = [

@@ -156,3 +156,26 @@ def test_a_borrower_goes_for_the_team_that_owns_the_quota() -> None:
     assert made.jobs[own].status.phase == "Running"
     assert sorted(made.jobs[key].status.attempt for key in (first, second)) == [0, 1]
     assert made.jobs[own].status.attempt == 0
+
+
+def test_a_borrower_with_quota_for_another_profile_stays() -> None:
+    """Waiting again it would be asked before the owner, since it accepts a profile for which its team has quota."""
+    teams = [
+        {"name": "a", "namespaces": ["team-a"], "quota": [{"profile": "k100", "cards": 32}]},
+        {"name": "b", "namespaces": ["team-b"], "quota": [{"profile": "z100", "cards": 32}]},
+    ]
+    homes = {"k100": "s0", "z100": "s1"}
+    profiles = [
+        {"name": name, "vendor": "hygon", "selector": {"matchLabels": {"sn": home}}} for name, home in homes.items()
+    ]
+    for accepted, attempts in (["k100"], 1), (["k100", "z100"], 0):
+        spec = pool_spec(teams=teams, profiles=profiles, queue={"preemption": {"reclaimBorrowed": "Any"}})
+        made = SimCluster(spec=spec)
+        made.priorities["high"] = PriorityClassRecord("high", 100, "PreemptLowerPriority")
+        accept = [{"profile": name} for name in accepted]
+        borrower = made.submit("out", job_spec(2, priorityClassName="high", accept=accept), "team-b")
+        made.settle()
+        made.now += 50
+        made.submit("own", job_spec(2, accept=[{"profile": "k100"}]), "team-a")
+        made.settle()
+        assert made.jobs[borrower].status.attempt == attempts

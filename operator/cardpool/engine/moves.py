@@ -1,4 +1,4 @@
-"""Moves within a pool's policy: who may move now, and the cheapest way to make room for one gang.
+"""Moves within a pool's policy: who may move now, the cheapest way to make room for one gang, and the moves made.
 
 Nobody moves where enough are going already, beyond the budget, twice within its rest, or for a gang that enough cards
 are not free for: a move frees none. A look at a large pool is costly, so there is one in a cycle, small, and a gang for

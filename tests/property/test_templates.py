@@ -18,7 +18,28 @@ SCALARS = st.one_of(
         ["", "a", "on", "~", "null", "1e3", "0x1f", "012", "12:30:45", "2026-01-01T00:00:00Z", "a b", "a: b", "a #b"]
     ),
     st.sampled_from(
-        ["- a", "it's", 'say "x"', "back\\slash", "-", "---", "...", "=", "<<", "*a", "&a", "!a", "k:", "é"]
+        [
+            "- a",
+            "-a",
+            "--a b",
+            "--",
+            "-.5",
+            "$(A)",
+            "-:",
+            "it's",
+            'say "x"',
+            "back\\slash",
+            "-",
+            "---",
+            "...",
+            "=",
+            "<<",
+            "*a",
+            "&a",
+            "!a",
+            "k:",
+            "é",
+        ]
     ),
     st.text(alphabet="ab:# -'\"\\{}[],&*!|>%@`0.~\n\té", max_size=8),
     st.integers(-5, 10**12),
@@ -159,7 +180,9 @@ VALUES = st.one_of(
     st.text(alphabet="ab:# -'\"\\{}[],&*!|>%@`0.~\té", max_size=4),
     st.integers(-5, 10**25).map(str),
 )
-PLAIN = st.sampled_from(["x", "y", "z-1", "0", "012", "true", "'q'", '"x y"'])
+PLAIN = st.sampled_from(
+    ["x", "y", "z-1", "0", "012", "true", "'q'", '"x y"', "--x=y", "-c", "-1", "$(A)", "--", "- -x"]
+)
 
 
 @settings(max_examples=700, deadline=None)

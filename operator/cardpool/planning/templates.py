@@ -24,7 +24,7 @@ _FORMS: Final = 512
 _SHAPES: Final = 8  # of the forms met last, looked at one after the other
 _WORDS: Final = 65_536
 _WORD: Final = rb"""[!"$-9;-~]+"""  # printable without # and :
-_PLAIN: Final = rb"(?:[A-Za-z0-9_./+(]|-(?=[0-9.]))" + _WORD[:-1] + rb"*(?:[ :]" + _WORD + rb")*"
+_PLAIN: Final = rb"(?:[A-Za-z0-9_./+($]|--?(?=[A-Za-z0-9.]))" + _WORD[:-1] + rb"*(?:[ :]" + _WORD + rb")*"
 _QUOTED: Final = rb""""[ !#-\[\]-~]*"|'[ -&(-~]*'"""
 _VALUE: Final = re.compile(rb"(?m) (?<=[:-] )(" + _PLAIN + rb"|" + _QUOTED + rb")$")  # a letter first is found fast
 _SCALAR: Final = re.compile(_PLAIN + rb"|" + _QUOTED)

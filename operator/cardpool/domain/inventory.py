@@ -60,13 +60,15 @@ _CAUSE_TEXT = {
 class Layout:
     """One profile's nodes in path order: at every level each domain is one run of positions.
 
-    ``rows[i]`` is the inventory row at position i. ``starts[l]`` has the first position of each domain of level l and,
-    last, the number of positions; ``children[l]`` has the first domain of level l + 1 in each domain of level l, with
-    the same sentinel; ``parents[l]`` has the domain of level l - 1 (empty at level 0). Nodes without the label of a
-    level stand together, after the labelled ones of the same parent, in a domain that no demand may use.
+    ``rows[i]`` is the inventory row at position i, ``names[i]`` the node there. ``starts[l]`` has the first position of
+    each domain of level l and, last, the number of positions; ``children[l]`` has the first domain of level l + 1 in
+    each domain of level l, with the same sentinel; ``parents[l]`` has the domain of level l - 1 (empty at level 0).
+    Nodes without the label of a level stand together, after the labelled ones of the same parent, in a domain that no
+    demand may use.
     """
 
     rows: NDArray[np.intp]
+    names: tuple[str, ...]
     starts: tuple[NDArray[np.intp], ...]
     children: tuple[NDArray[np.intp], ...]
     parents: tuple[NDArray[np.intp], ...]

@@ -47,7 +47,7 @@ def lay_out(tree: Tree, rows: NDArray[np.intp], names: Sequence[str], labels: Se
     order = np.lexsort([np.arange(len(rows)), *(last[:, column] for column in reversed(range(wide)))])
     ids[rows[order], wide] = np.arange(len(rows), dtype=np.int32)
     paths.append(_node_paths(tree, rows[order], names, labels))
-    return Domains(ids, tuple(paths), _layout(rows[order], last[order]))
+    return Domains(ids, tuple(paths), _layout(rows[order], tuple(path[-1] for path in paths[-1]), last[order]))
 
 
 def _node_paths(
@@ -57,7 +57,7 @@ def _node_paths(
     return tuple((*[labels[row].get(key, "") for key in keys], names[row]) for row in rows.tolist())
 
 
-def _layout(rows: NDArray[np.intp], ids: NDArray[np.int32]) -> Layout:
+def _layout(rows: NDArray[np.intp], names: tuple[str, ...], ids: NDArray[np.int32]) -> Layout:
     """Runs of equal path prefixes, level by level; ``ids`` is in path order and without the node level."""
     size, wide = ids.shape
     starts: list[NDArray[np.intp]] = []
@@ -70,4 +70,4 @@ def _layout(rows: NDArray[np.intp], ids: NDArray[np.int32]) -> Layout:
     children = [np.searchsorted(starts[level + 1], starts[level]) for level in range(wide)]
     parents = [np.zeros(0, np.intp)]
     parents += [np.searchsorted(starts[level], starts[level + 1][:-1], side="right") - 1 for level in range(wide)]
-    return Layout(rows, tuple(starts), tuple(children), tuple(parents))
+    return Layout(rows, names, tuple(starts), tuple(children), tuple(parents))

@@ -163,7 +163,7 @@ class Ground:
 
     def name(self, position: int) -> str:
         """The node's name."""
-        return self.inventory.names[int(self.layout.rows[position])]
+        return self.layout.names[position]
 
     def around(self, level: int, positions: Positions) -> Mask:
         """Every position in the domains of a level that these positions are in."""

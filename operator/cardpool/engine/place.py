@@ -59,15 +59,18 @@ def _segments(ground: Ground, profile: str, shape: GroupShape, positions: NDArra
     """Runs of consecutive indexes in one supernode."""
     if not len(positions):
         return []
-    inventory, rows = ground.inventory, ground.layout.rows[positions]
-    homes = inventory.supernode[rows]
-    cuts = [0, *(np.flatnonzero(homes[1:] != homes[:-1]) + 1).tolist(), len(rows)]
-    names = operator.itemgetter(*rows.tolist(), 0)(inventory.names)
+    inventory, names = ground.inventory, ground.layout.names
+    homes = inventory.supernode[ground.layout.rows[positions]]
+    cuts = [0, *(np.flatnonzero(homes[1:] != homes[:-1]) + 1).tolist(), len(positions)]
+    steps = np.cumsum(np.diff(positions, prepend=positions[0]) != 1)
     found = []
     for start, end in itertools.pairwise(cuts):
-        if end > start:
-            home = inventory.supernodes[homes[start]] if homes[start] >= 0 else ""
-            found.append(Segment(shape.name, start, profile, home, names[start:end]))
+        if steps[start] == steps[end - 1]:  # neighbours all along
+            nodes = names[positions[start] : positions[start] + end - start]
+        else:
+            nodes = operator.itemgetter(*positions[start:end].tolist())(names)
+        home = inventory.supernodes[homes[start]] if homes[start] >= 0 else ""
+        found.append(Segment(shape.name, start, profile, home, nodes))
     return found
 
 

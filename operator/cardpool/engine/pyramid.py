@@ -111,11 +111,12 @@ def fewest(pyramid: Pyramid, level: int, owner_level: int, owners: NDArray[np.in
     for above in range(owner_level, level):
         lo, hi = pyramid.layout.children[above][lo], pyramid.layout.children[above][hi]
     caps = pyramid.caps[level][lo:hi]
-    if caps.max() <= 1:
-        return np.full(len(owners), pods, np.int64)
+    most = int(caps.max())
+    if most <= 1 or int(caps.min()) == most:
+        return np.full(len(owners), -(-pods // max(most, 1)), np.int64)
     bounds = pyramid.layout.starts[owner_level]
     belongs = np.searchsorted(bounds, pyramid.layout.starts[level][lo:hi], side="right") - 1
-    widest = int(caps.max()) + 1
+    widest = most + 1
     order = np.argsort(belongs * widest + (widest - 1 - caps), kind="stable")
     belongs, caps = belongs[order], caps[order]
     before = np.cumsum(caps) - caps

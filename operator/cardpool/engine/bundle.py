@@ -243,12 +243,18 @@ class _Room:
         return together and int(self.built.cards[self.widest][lo:hi].sum()) >= self.cards
 
     def candidates(self, level: int) -> list[int]:
-        """Domains with room for each group on its own and for all cards; touched ones first, then the tightest."""
+        """Domains with room for each group on its own and all cards: first what breaks up nothing, then the tightest.
+
+        An untouched domain that would be left partly used weighs more than all narrower ones.
+        """
         lo, able = self._able(level)
-        found = lo + np.flatnonzero(able)
-        free = self.built.cards[level][found]
-        untouched = self.built.empty[level][found] & (free > self.cards)
-        return [int(at) for at in found[np.lexsort((free, untouched))]]
+        found = at = lo + np.flatnonzero(able)
+        breaks = np.zeros(len(found), np.int64)
+        for up in range(level, -1, -1):
+            at = found if up == level else self.layout.parents[up + 1][at]
+            untouched = self.built.empty[up][at] & (self.built.cards[up][at] > self.cards)
+            breaks += untouched.astype(np.int64) << (level - up)
+        return [int(one) for one in found[np.lexsort((self.built.cards[level][found], breaks))]]
 
     def _able(self, level: int) -> tuple[int, Mask]:
         """The first domain of a level inside, and which from there on have enough."""

@@ -127,10 +127,11 @@ def fewest(pyramid: Pyramid, level: int, owner_level: int, owners: NDArray[np.in
 
 
 def broken(pyramid: Pyramid, level: int, owners: NDArray[np.intp], pods: int) -> Ints:
-    """How many untouched domains, from the widest level to the node, would be left partly used by ``pods`` in an owner.
+    """Which untouched domains, from the widest level to the node, would be left partly used by ``pods`` in an owner.
 
-    A domain that is filled to its last card is not broken up. Below the owner the best child that holds all counts;
-    where none does, every narrower level counts as one.
+    The less the better: one of a wider level weighs more than one of each narrower level together. A domain that is
+    filled to its last card is not broken up. Below the owner the best child that holds all counts; where none does,
+    every narrower level counts as broken.
     """
     costs: Ints = _below(pyramid, level, owners, pods)[owners - owners[0]]
     at = owners
@@ -150,16 +151,17 @@ def _below(pyramid: Pyramid, level: int, owners: NDArray[np.intp], pods: int) ->
     costs = np.zeros(0, np.int64)
     for down in range(narrowest, level - 1, -1):
         lo, hi = spans[down - level]
-        own = _breaks(pyramid, down, pods, slice(lo, hi)).astype(np.int64)
+        own = _breaks(pyramid, down, pods, slice(lo, hi))
         if down == narrowest:
-            own += pyramid.last - down  # no narrower domain holds them all
+            own += (1 << pyramid.last - down) - 1  # no narrower domain holds them all
         else:
             below = spans[down - level + 1][0]
             own += np.minimum.reduceat(costs, pyramid.layout.children[down][lo:hi] - below)
         holds = pyramid.caps[down][lo:hi] >= pods
-        costs = np.where(holds, own, pyramid.last - down + 1)
+        costs = np.where(holds, own, (2 << pyramid.last - down) - 1)
     return costs
 
 
-def _breaks(pyramid: Pyramid, level: int, pods: int, at: slice | NDArray[np.intp]) -> NDArray[np.bool_]:
-    return pyramid.empty[level][at] & (pyramid.cards[level][at] > pods * pyramid.per_pod)
+def _breaks(pyramid: Pyramid, level: int, pods: int, at: slice | NDArray[np.intp]) -> Ints:
+    breaks = pyramid.empty[level][at] & (pyramid.cards[level][at] > pods * pyramid.per_pod)
+    return breaks.astype(np.int64) << (pyramid.last - level)

@@ -233,6 +233,17 @@ class TestBestFit:
         inventory = worlds.pool(domains, ("zone", "supernode"), {"z2-s3-0": {"used_cards": 8}})
         assert placed(inventory, group(1, cards=4)) == {"z2-s3-1": 1}
 
+    def test_one_untouched_zone_weighs_more_than_all_that_is_narrower(self) -> None:
+        """The first zone has a node of the right size, but nobody has used the zone yet."""
+        domains = {"z1": {"s1": [4], "s2": [8]}, "z2": {"s3": [8, 8], "s4": [8]}}
+        inventory = worlds.pool(domains, ("zone", "supernode"), {"z2-s4-0": {"used_cards": 8}})
+        assert placed(inventory, group(1, cards=4)) in ({"z2-s3-0": 1}, {"z2-s3-1": 1})
+
+    def test_a_gang_of_two_groups_goes_to_the_broken_supernode(self) -> None:
+        """Though the nodes of both are alike and those of the untouched one come first."""
+        inventory = worlds.pool({"s1": [8, 8], "s2": [8, 8, 8]}, ("supernode",), {"s2-0": {"used_cards": 8}})
+        assert placed(inventory, group(1, 0, "launcher"), group(1, 4)) == {"s2-1": 2}
+
     def test_an_exact_fit_breaks_nothing(self) -> None:
         """A gang that fills an untouched supernode leaves the broken one to smaller work."""
         domains = {"s1": [8, 8], "s2": [8, 8, 8, 8]}

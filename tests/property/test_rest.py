@@ -35,6 +35,16 @@ MORE = st.one_of(
 )
 
 
+def asked(memory: cycle.Memory) -> Any:
+    """What the planner was asked, of which room, and what is counted."""
+    questions = {pool: one.question for pool, one in memory.answers.items()}
+    told = {
+        pool: (list(one.gangs), list(one.running), one.inventory.names, one.inventory.free.tolist())
+        for pool, one in questions.items()
+    }
+    return told, memory.roll.cards.totals, memory.roll.census.totals
+
+
 class Watched(SimCluster):
     """A cluster in which some objects are being written, and whose decisions are made twice."""
 
@@ -59,6 +69,7 @@ class Watched(SimCluster):
         fresh = cycle.decide(world, self.registry, SETTINGS, bare)
         warm = cycle.decide(world, self.registry, SETTINGS, memory)
         assert fresh == warm
+        assert asked(bare) == asked(memory)
         self.again += sum(one.again for one in memory.answers.values())
         return warm
 
@@ -136,7 +147,8 @@ class Bustle(Crowd):
 def test_nothing_that_is_kept_is_seen_in_a_decision(operations: list[tuple[str, float | int, int | bool]]) -> None:
     """In any history the whole memory decides as one that holds only what no world can tell."""
     history = Bustle()
-    history.apply(("submit", 2, 8))
+    for size in (2, 3, 4, 3, 2):
+        history.apply(("submit", size, 8))
     for operation in operations:
         history.apply(operation)
 

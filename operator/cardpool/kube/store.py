@@ -15,7 +15,7 @@ from typing import Any, Final
 from cardpool import names
 from cardpool.domain.changes import Table
 from cardpool.domain.world import JobRecord, PodRecord, Refused, World
-from cardpool.kube import convert, wire
+from cardpool.kube import convert, metadata, wire
 from cardpool.names import Kind
 
 _GRAVES: Final = 65_536
@@ -164,11 +164,11 @@ class Mirror:
 
     def prepare(self, kind: Kind, obj: Any) -> Prepared:
         """Convert a decoded object; ValueError where it cannot be a record."""
-        return Prepared(convert.key(obj.metadata), _head(obj.metadata), self._converter.record(kind, obj))
+        return Prepared(metadata.key(obj.metadata), _head(obj.metadata), self._converter.record(kind, obj))
 
     def apply(self, kind: Kind, event: str, obj: Any) -> None:
         """Take a watch's event (ADDED, MODIFIED or DELETED); ValueError where the object cannot be a record."""
-        shelf, key, head = self._shelves[kind], convert.key(obj.metadata), _head(obj.metadata)
+        shelf, key, head = self._shelves[kind], metadata.key(obj.metadata), _head(obj.metadata)
         shelf.seen = max(shelf.seen, head.version)
         if event == "DELETED":
             self._remove(kind, key, head)
@@ -208,7 +208,7 @@ class Mirror:
         obj: Any = wire.DECODERS[kind].decode(raw)
         if kind is Kind.CONFIG_MAP and names.LABEL_VENDORS not in (obj.metadata.labels or {}):
             return None  # outside the reflector's selection: nobody would ever correct it
-        shelf, key, head = self._shelves[kind], convert.key(obj.metadata), _head(obj.metadata)
+        shelf, key, head = self._shelves[kind], metadata.key(obj.metadata), _head(obj.metadata)
         held = shelf.heads.get(key)
         # A delete that ends an object at once answers with the version that was held, now marked as deleted.
         marked = held == head and obj.metadata.deletion_timestamp is not None

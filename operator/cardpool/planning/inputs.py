@@ -24,7 +24,7 @@ from cardpool.domain.world import (
     PriorityClassRecord,
     SupernodeRecord,
 )
-from cardpool.kube import convert, paths, wire
+from cardpool.kube import convert, metadata, paths, wire
 from cardpool.lifecycle.conditions import Board
 from cardpool.names import Condition, Kind, Reason
 from cardpool.planning import documents
@@ -98,7 +98,7 @@ class Reader:
         if not obj.metadata.name:
             raise errors.InputError(f"{document.where()}: metadata.name: is missing")
         self._complete(kind, obj)
-        key = convert.key(obj.metadata)
+        key = metadata.key(obj.metadata)
         twin = self._seen.setdefault((kind, key), document.place)
         if twin is not document.place and not instead:
             raise errors.InputError(f"{document.where()}: {kind} {key} stands in {documents.where(twin)} already")
@@ -125,7 +125,7 @@ class Reader:
         meta = obj.metadata
         if paths.RESOURCES[kind].namespaced and not meta.namespace:
             meta.namespace = DEFAULT_NAMESPACE
-        key = convert.key(meta)
+        key = metadata.key(meta)
         held = self._inputs.jobs.get(key) if kind is Kind.JOB else None
         if held is not None and not meta.uid:
             meta.uid, meta.creation_timestamp = held.uid, datetime.fromtimestamp(held.created, UTC)
@@ -140,7 +140,7 @@ class Reader:
             status = obj.status
             status.allocatable = status.allocatable or status.capacity
             status.capacity = status.capacity or status.allocatable
-            if convert.condition(status.conditions, _READY.type) is None:
+            if metadata.condition(status.conditions, _READY.type) is None:
                 status.conditions = [_READY]
                 self._unsaid += 1
 
@@ -155,7 +155,7 @@ class Reader:
         return record
 
     def _hold(self, obj: Any, record: convert.Record) -> None:
-        inputs, key = self._inputs, convert.key(obj.metadata)
+        inputs, key = self._inputs, metadata.key(obj.metadata)
         match record:
             case NodeRecord():
                 inputs.nodes[key] = record

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cardpool.api.jobstatus import TrainingJobStatus
-from cardpool.lifecycle import ranks
+from cardpool.lifecycle import actions, ranks
 from cardpool.names import LABEL_RANK, LABEL_ROLE
 from tests.support.simworld import RESOURCE, SimCluster, job_spec
 
@@ -45,6 +46,14 @@ class History:
             getattr(self, f"_{word}")(int(first), second)
         self.cluster.step(seconds)
         self.check()
+
+    def rests(self, operations: Iterable[tuple[str, float | int, int | bool]]) -> actions.Decision:
+        """What a core without memory would do once all of this has happened and the cluster has settled."""
+        for operation in operations:
+            self.apply(operation)
+        self.cluster.settle(0.0)
+        self.cluster.memory = type(self.cluster.memory)()
+        return self.cluster.decide()
 
     def _pod(self, place: int) -> str | None:
         names = sorted(self.cluster.pod)
@@ -169,13 +178,7 @@ def test_invariants_hold_in_any_history(operations: list[tuple[str, float | int,
 @given(st.lists(OPERATIONS, min_size=5, max_size=30))
 def test_the_core_comes_to_rest_and_then_writes_nothing(operations: list[tuple[str, float | int, int | bool]]) -> None:
     """After any history the cluster settles, and a core without memory sees nothing to do in the same world."""
-    history = History()
-    for operation in operations:
-        history.apply(operation)
-    history.cluster.settle(0.0)
-    history.cluster.memory = type(history.cluster.memory)()
-
-    again = history.cluster.decide()
+    again = History().rests(operations)
 
     assert not again.steps
     assert not again.labels

@@ -72,12 +72,6 @@ def test_promises_hold_with_teams_and_preemption(operations: list[tuple[str, flo
 @given(st.lists(OPERATIONS, min_size=5, max_size=30))
 def test_preemption_comes_to_rest(operations: list[tuple[str, float | int, int | bool]]) -> None:
     """Nobody evicts each other in turns: after any history the cluster settles and stays so without memory."""
-    history = Crowd()
-    for operation in operations:
-        history.apply(operation)
-    history.cluster.settle(0.0)
-    history.cluster.memory = type(history.cluster.memory)()
-
-    again = history.cluster.decide()
+    again = Crowd().rests(operations)
 
     assert not again.steps

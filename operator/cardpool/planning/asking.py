@@ -69,11 +69,7 @@ def ask(question: Question) -> Reply:
 def studied(question: Question) -> patience.Rest:
     """The world at rest that a plan of it is made in, for who asks more than the plan tells."""
     with _no_collector():
-        reader = inputs.Reader(question.now)
-        for kind, raw in question.listed or ():
-            reader.listed(kind, raw)
-        for document in documents.read(question.places):
-            reader.take(document)
+        reader = _read(question)
         found = reader.result()
         registry = makers.merge(makers.load_builtin(), found.vendors)
         return patience.come_to_rest(_world(found, registry, question.now, live=question.listed is not None), registry)
@@ -98,11 +94,7 @@ def _no_collector() -> Iterator[None]:
 
 def _ask(question: Question) -> Reply:
     begun = time.perf_counter()
-    reader = inputs.Reader(question.now)
-    for kind, raw in question.listed or ():
-        reader.listed(kind, raw)
-    for document in documents.read(question.places):
-        reader.take(document)
+    reader = _read(question)
     known = reader.jobs()
     first = tuple(dict.fromkeys(key for place in question.jobs for key in _jobs_of(reader, place)))
     found = reader.result()
@@ -120,6 +112,16 @@ def _ask(question: Question) -> Reply:
     if question.supposes:
         before = _plan(_world(replace(found, jobs=known), registry, question.now, live=live), registry, [])
     return Reply(_foremost(plan, first), before, first, tuple(notes), loaded - begun, planned - loaded)
+
+
+def _read(question: Question) -> inputs.Reader:
+    """Everything that there is: what the cluster lists, then the files."""
+    reader = inputs.Reader(question.now)
+    for kind, raw in question.listed or ():
+        reader.listed(kind, raw)
+    for document in documents.read(question.places):
+        reader.take(document)
+    return reader
 
 
 def _jobs_of(reader: inputs.Reader, place: str) -> list[str]:

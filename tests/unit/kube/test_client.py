@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,20 +16,6 @@ from cardpool.names import Kind
 from tests.unit.kube import scripted
 
 PODS = "/api/v1/namespaces/team-a/pods"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[scripted.Server]:
-    """A scripted API server."""
-    async with scripted.serving() as running:
-        yield running
-
-
-@pytest.fixture
-async def api(server: scripted.Server) -> AsyncIterator[client.Client]:
-    """A client without a fence."""
-    async with scripted.api(server) as made:
-        yield made
 
 
 async def test_bodies_and_headers(server: scripted.Server, api: client.Client) -> None:

@@ -7,25 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
-
 from cardpool.kube import client, recorder
 from cardpool.names import Kind
 from tests.unit.kube import scripted
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[scripted.Server]:
-    """A scripted API server."""
-    async with scripted.serving() as running:
-        yield running
-
-
-@pytest.fixture
-async def api(server: scripted.Server) -> AsyncIterator[client.Client]:
-    """Its client."""
-    async with scripted.api(server) as made:
-        yield made
 
 
 @contextlib.asynccontextmanager

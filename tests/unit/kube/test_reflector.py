@@ -15,13 +15,6 @@ from cardpool.names import Kind
 from tests.unit.kube import objects, scripted
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[scripted.Server]:
-    """A scripted API server."""
-    async with scripted.serving() as running:
-        yield running
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short pauses."""

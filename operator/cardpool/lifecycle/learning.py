@@ -7,7 +7,7 @@ third run on, a tenth added.
 
 No run is learned twice: the pool's status has the moment up to which every success is in, which is written together
 with what was learned. A run counts once its job's end is written, and not before those that ended earlier. A crash
-before the pool's writing loses at most the runs whose jobs were cleaned away meanwhile.
+before the pool's writing loses at most what that one would have told, and of this only the runs of jobs that settled.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from cardpool.api.cardpool import LearnedRuntime
 from cardpool.lifecycle import actions, cycle, learning, times
 from cardpool.lifecycle.learning import Run
 from cardpool.names import Kind
+from cardpool.runtime.pacing import Pacing
 from tests.support.simworld import SimCluster, job_spec
 
 STEMS = {
@@ -226,3 +227,46 @@ def test_until_when_is_in_status() -> None:
     key = run(cluster, "llm-1", 10.0)
     cluster.step(1.0)
     assert cluster.pool.status.learned_until == cluster.jobs[key].status.completion_time
+
+
+class Paced(SimCluster):
+    """The pool's status is written as seldom as the runtime writes it."""
+
+    pace = Pacing()
+
+    def write(self, decision: actions.Decision) -> None:
+        """Leave out what comes too soon after the pool's last writing; the next cycle asks for it again."""
+        steps = [one for one in decision.steps if one.kind is not Kind.POOL or self._due(one)]
+        super().write(replace(decision, steps=tuple(steps)))
+
+    def _due(self, step: actions.Step) -> bool:
+        due = step.urgent or not self.pace.too_soon(step.uid, self.now)
+        if due:
+            self.pace.wrote(step.uid, self.now)
+        return due
+
+
+def test_a_kill_loses_at_most_what_one_paced_write_would_have_told() -> None:
+    """Jobs end and settle all the time, the process is killed now and then: older runs are all in, and none twice."""
+    cluster, ended, at_stake, tick = Paced(nodes=2), dict[str, float](), set[str](), 0.4
+    cluster.pace = Pacing(quiet=2.0)
+    window = cluster.pace.quiet + 2 * tick
+    for turn in range(1, 91):
+        cluster.submit(f"llm-{turn}", job_spec(1))
+        for key in cluster.jobs.keys() - ended.keys():
+            finish(cluster, key)
+        cluster.step(tick)
+        ended |= {
+            key: cluster.now
+            for key, job in cluster.jobs.items()
+            if job.status.completion_time is not None and key not in ended
+        }
+        fresh = {key for key, at in ended.items() if cluster.now - at < window}
+        counted = sum(count for _, _, count in known(cluster))
+        assert len(ended.keys() - fresh - at_stake) <= counted <= len(ended)
+        if turn % 17 == 0:
+            cluster.memory, at_stake = cycle.Memory(), at_stake | fresh
+    settled = {key for key, job in cluster.jobs.items() if job.status.settled}
+
+    assert len(settled & ended.keys() - at_stake) > 50  # what the bound above speaks of
+    assert counted < len(ended)  # and some of the others were lost

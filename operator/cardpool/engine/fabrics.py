@@ -121,6 +121,16 @@ class Fabrics:
         free, doubt = (self.free, self.doubt) if at is None else (self.free[at], self.doubt[at])
         return self._slots(cards, free, np.maximum(doubt, 0))
 
+    def left(self, cards: int, at: NDArray[np.intp]) -> Ints:
+        """What the tightest fabric that holds a pod's cards (the rest of them beside whole ones) has left at positions.
+
+        More than any fabric has where doubtful cards hide which that is.
+        """
+        rest = -(-cards // self.unit) * self.unit % self.size
+        found = self.free[at]
+        least: Ints = np.where(found >= rest, found, _ANY).min(axis=1) - rest if rest else np.zeros(len(at), np.int64)
+        return np.where(self.doubt[at] > 0, _ANY, least)
+
     def split(self, cards: int) -> NDArray[np.bool_]:
         """Nodes that hold no pod of so many cards even if every doubtful card were free."""
         return np.equal(self._slots(cards, self.free, np.zeros_like(self.doubt)), 0)

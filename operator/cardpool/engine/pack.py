@@ -3,8 +3,8 @@ one as tight as possible.
 
 Down to the level that the job cares for (required or preferred) the narrowest single domain wins; below it each level
 is decided in turn. Among domains that hold everything: fewest preferred domains, no untouched domain broken up while a
-touched one has room, fewest domains of the next level, least room left, path order. Answers are exact: pods fit if
-and only if the pyramid's total holds them.
+touched one has room, fewest domains of the next level, least room left, of nodes the tightest fabric, path order.
+Answers are exact: pods fit if and only if the pyramid's total holds them.
 """
 
 from __future__ import annotations
@@ -136,6 +136,8 @@ class _Descent:
             at = owners if up == level else tree.layout.parents[up + 1][at]
             keep = _tightest(tree, up, at)
             owners, at = owners[keep], at[keep]
+        if tree.fabrics is not None and level == tree.last and len(owners) > 1 and tree.per_pod:
+            owners = _least(owners, tree.fabrics.left(tree.per_pod, owners))
         return int(owners[0])
 
 

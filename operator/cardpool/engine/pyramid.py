@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardpool.domain.inventory import CARDS, Layout
+from cardpool.engine.fabrics import Fabrics
 from cardpool.engine.ground import Ground
 
 Ints = NDArray[np.int64]
@@ -37,7 +38,7 @@ class Capacities:
 class Pyramid:
     """Capacities with what chooses between domains: ``cards[l]`` free cards of a domain, ``empty[l]`` no card in use.
 
-    The node is the last level; everything is shared and never written to.
+    The node is the last level; everything is shared and never written to. ``fabrics`` is None where nothing is known.
     """
 
     layout: Layout
@@ -48,6 +49,7 @@ class Pyramid:
     empty: tuple[Mask, ...]
     per_pod: int
     total: int
+    fabrics: Fabrics | None
 
     @property
     def last(self) -> int:
@@ -58,7 +60,9 @@ class Pyramid:
 def build(ground: Ground, found: Capacities, per_pod: int) -> Pyramid:
     """The pyramid of these capacities of the ground as it is now, for pods of so many cards."""
     cards, empty = cover(ground)
-    return Pyramid(ground.layout, found.caps, found.most, found.whole, cards, empty, per_pod, found.total)
+    return Pyramid(
+        ground.layout, found.caps, found.most, found.whole, cards, empty, per_pod, found.total, ground.fabrics
+    )
 
 
 def capacities(ground: Ground, slots: Ints, grains: tuple[int, ...], key: Hashable | None = None) -> Capacities:

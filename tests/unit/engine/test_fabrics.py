@@ -32,6 +32,31 @@ def pool(*rows: build.NodeRow) -> Inventory:
     return build.build_inventory(rows, (worlds.PROFILE,), (worlds.tree(),))
 
 
+TIGHTEST: dict[str, tuple[tuple[int, ...], tuple[int, ...], int, str]] = {
+    "a pod of 2 goes where 2 are left over": ((4, 4), (6, 2), 2, "b"),
+    "a pod of 4 leaves the whole fabric whole": ((8, 0), (4, 4), 4, "b"),
+    "a pod of 10 has its rest where 3 are": ((8, 6, 4), (8, 7, 3), 10, "b"),
+    "equal nodes: the first": ((6, 2), (6, 2), 2, "a"),
+    "less room left goes before": ((6, 3), (6, 2), 3, "b"),
+}
+
+
+@pytest.mark.parametrize(("one", "other", "cards", "expected"), TIGHTEST.values(), ids=TIGHTEST)
+def test_of_nodes_that_are_alike_the_tighter_fabric_is_taken(
+    one: tuple[int, ...], other: tuple[int, ...], cards: int, expected: str
+) -> None:
+    """The last word between nodes, after the room that they have in all."""
+    (placement,) = worlds.planned(pool(node("a", *one), node("b", *other)), gang(group(1, cards))).placements
+    assert placement.nodes() == (expected,)
+
+
+def test_a_node_with_doubtful_cards_comes_after_its_like() -> None:
+    """Nobody knows which fabric is the tightest there."""
+    rows = node("a", 6, 3, doubt=1), node("b", 6, 2)
+    (placement,) = worlds.planned(pool(*rows), gang(group(1, 1))).placements
+    assert placement.nodes() == ("b",)
+
+
 ROOM: dict[str, tuple[build.NodeRow, int, int]] = {
     "8 of 6 + 2": (node("a", 6, 2), 8, 0),
     "6 of 6 + 2": (node("a", 6, 2), 6, 1),

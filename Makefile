@@ -7,7 +7,7 @@ PROFILE ?= both
 CLUSTER ?=
 NAME ?= dev
 
-.PHONY: help install crds crds-check pod-schema lint format types layers unit property integration e2e-fake e2e-real chart test bench cluster cluster-down kubectl demo clean
+.PHONY: help install crds crds-check pod-schema lint format types layers unit property integration e2e-fake e2e-real chart test bench bench-plan cluster cluster-down kubectl demo clean
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ test: install ## Everything that CI runs
 
 bench: install ## Figures of speed against a floor of the same run
 	@$(BIN)/python -m e2e.bench $(ARGS)
+
+bench-plan: install ## The same of the planner alone and of a million cards in files (no cluster)
+	@$(BIN)/python -m e2e.bench.engine $(ARGS)
+	@$(BIN)/python -m e2e.bench.load $(ARGS)
 
 cluster: install ## Start the development cluster (PROFILE=fake|real|both, NAME=dev)
 	@$(BIN)/python -m e2e.cluster up --name $(NAME) --profile $(PROFILE)

@@ -220,12 +220,11 @@ def _listed(path: Path, items: Iterable[str]) -> Path:
 
 def _filled(pattern: Any, marks: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
     """The object once a row, as YAML with the row's values for the marks."""
-    form = yaml.safe_dump(pattern)
+    pieces = re.split(rf"\b({'|'.join(marks)})\b", yaml.safe_dump(pattern))
+    places = [marks.index(mark) for mark in pieces[1::2]]
     for row in rows:
-        text = form
-        for mark, value in zip(marks, row, strict=True):
-            text = re.sub(rf"\b{mark}\b", value, text)
-        yield text
+        pieces[1::2] = [row[place] for place in places]
+        yield "".join(pieces)
 
 
 def _meaning(figure: str) -> str:

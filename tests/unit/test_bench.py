@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from e2e.bench import engine, floor, report
+from cardpool.planning import asking
+from e2e.bench import engine, floor, load, report
 from e2e.bench.measures import Figures
 
 RANGES = """
@@ -92,3 +93,29 @@ def test_the_ranges_of_the_planner_name_its_figures() -> None:
 
     assert set(recorded) == set(engine.MEANING)
     assert all(one["value"] < one["most"] for one in recorded.values())
+
+
+def test_every_form_of_the_manifests_is_the_same_pool(tmp_path: Path) -> None:
+    """JSON, YAML documents and a YAML list give one plan; the pods beside them hold their nodes' cards."""
+    replies = {
+        form: asking.ask(asking.Question(places=[str(path) for path in paths], now=load.NOW))
+        for form, paths in load.write(tmp_path, 200, 50).items()
+    }
+    free = {form: [(pool.total, pool.free) for pool in reply.plan.pools] for form, reply in replies.items()}
+
+    assert replies["json"].plan == replies["yaml"].plan == replies["kubectl"].plan
+    assert free == {
+        "json": [(1600, 1600)],
+        "yaml": [(1600, 1600)],
+        "kubectl": [(1600, 1600)],
+        "kubectl_pods": [(1600, 1200)],
+    }
+
+
+def test_the_forms_that_are_measured_have_ranges() -> None:
+    """Processor time, time on the clock and memory of each; every figure of the file is one that is measured."""
+    recorded = yaml.safe_load(load.RANGES.read_text())["sizes"]["load"]["figures"]
+    forms = ("json", "yaml", "kubectl", "kubectl_pods")
+
+    assert {f"{form}_{kind}" for form in forms for kind in ("cpu_s", "s", "gib")} == recorded.keys()
+    assert all(one["value"] <= one["most"] for one in recorded.values())

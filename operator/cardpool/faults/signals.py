@@ -7,7 +7,9 @@ nothing. Allocatable counts cards, and is the only word on cards that nobody hol
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 from cardpool.domain.world import NodeRecord, PodRecord
 from cardpool.names import LABEL_JOB, LABEL_ROLE
@@ -27,8 +29,7 @@ class Named:
     ended: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
+class NodeFacts(NamedTuple):
     """One node and everything that sits on it, derived from the node and its pods alone.
 
     ``used`` sums the requests of all pods that hold the node (canonical integers, cards included), ``pods`` counts
@@ -46,7 +47,7 @@ class NodeFacts:
     held: Mapping[str, int]
     unhealthy: tuple[Named, ...] = ()
     quiet: frozenset[str] = frozenset()
-    named: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    named: Mapping[str, frozenset[str]] = MappingProxyType({})
 
     @property
     def lost(self) -> int:

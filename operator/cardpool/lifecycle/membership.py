@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import is_
+from typing import Final, NamedTuple
 
 from cardpool.api.cardpool import CardPoolSpec, Profile
 from cardpool.api.common import LabelSelector
@@ -24,10 +25,15 @@ from cardpool.lifecycle import fabrics
 from cardpool.names import LABEL_PROFILE, SUPERNODE_LEVEL
 from cardpool.vendors.registry import Registry
 
+POD_SLOTS: Final = 110  # what a kubelet takes where nothing says it
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One node of a pool; ``capacity`` and ``allocatable`` count whole cards of ``resource`` (empty: none offered)."""
+    """One node of a pool; ``capacity`` and ``allocatable`` count whole cards of ``resource`` (empty: none offered).
+
+    ``room`` is what else is allocatable, in canonical integers.
+    """
 
     node: NodeRecord
     pool: str
@@ -37,6 +43,7 @@ class Member:
     capacity: int
     allocatable: int
     supernode: str
+    room: Mapping[str, int]
     fabrics: FabricRule | None = None
 
 
@@ -50,8 +57,7 @@ class Domain:
     discovered: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Seated:
+class Seated(NamedTuple):
     """What was decided of one node: its member record and domain (None: no pool), and who else claims it."""
 
     node: NodeRecord
@@ -191,6 +197,7 @@ class Seats:
         self._pools, self._registry = pools, registry
         self._declared = [(item.name, item.spec) for item in declared if item.spec is not None]
         self._resources: dict[tuple[str, int, int], str] = {}
+        self._rooms: dict[tuple[str, int], Mapping[str, int]] = {}
         self._rules: dict[tuple[str, str], FabricRule | None] = {}
         self._labels: dict[tuple[str, str], str] = {}
         self._domains: dict[tuple[str, str, str], Domain] = {}
@@ -224,6 +231,7 @@ class Seats:
             capacity=node.capacity.get(resource, 0),
             allocatable=node.allocatable.get(resource, 0),
             supernode=domain.name if domain is not None else "",
+            room=self._room(resource, node),
             fabrics=self._rule(pool, profile) if profile is not None else None,
         )
         clashes = tuple((other, claims[0]) for other in claims[1:])
@@ -250,6 +258,14 @@ class Seats:
         if found is None:
             offered = {**node.allocatable, **node.capacity}
             found = self._resources[key] = self._registry.resource_of(vendor, offered) or ""
+        return found
+
+    def _room(self, resource: str, node: NodeRecord) -> Mapping[str, int]:
+        key = resource, id(node.allocatable)
+        found = self._rooms.get(key)
+        if found is None:
+            room = {name: amount for name, amount in node.allocatable.items() if name != resource}
+            found = self._rooms[key] = {**room, "pods": room.get("pods", POD_SLOTS)}
         return found
 
     def _rule(self, pool: str, profile: Profile) -> FabricRule | None:

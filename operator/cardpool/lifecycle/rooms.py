@@ -102,14 +102,12 @@ def row(
         pods += promise.pods
         for name, amount in promise.requests.items():
             used[name] = used.get(name, 0) + amount
-    capacity = {name: amount for name, amount in member.node.allocatable.items() if name != resource}
-    capacity.setdefault("pods", 110)
     return NodeRow(
         name=member.node.name,
         labels=member.node.labels,
         taints=member.node.taints,
         profile=member.profile,
-        capacity=capacity,
+        capacity=member.room,
         cards_total=member.capacity,
         cards_usable=member.allocatable,
         used=used,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import is_
 from types import MappingProxyType
+from typing import NamedTuple
 
 from cardpool.api.common import GangSlots
 from cardpool.api.supernode import SpareCounts
@@ -31,8 +32,7 @@ Labels = tuple[tuple[str, str], ...]
 CLEAN: Records = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class View:
+class View(NamedTuple):
     """One node: its planner row, its cards by state and what its fabrics hold, with everything they come from."""
 
     member: Member

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pytest
 
@@ -83,8 +82,8 @@ HISTORIES: dict[str, list[tuple[float, NodeFacts, dict[str, str]]]] = {
         (400, facts(0, capacity=0), {"*": "Unknown"}),
     ],
     "a plug-in and its capacity gone at once under pods that hold cards is Unknown": [
-        (0, replace(facts(0, capacity=0), held={"job": 8}), {"*": "Unknown"}),
-        (40, replace(facts(8), held={"job": 8}), {}),
+        (0, facts(0, capacity=0)._replace(held={"job": 8}), {"*": "Unknown"}),
+        (40, facts(8)._replace(held={"job": 8}), {}),
     ],
     "all cards lost with the capacity still there are faults after the grace": [
         (0, facts(0, capacity=2), {"*": "Unknown"}),
@@ -152,7 +151,7 @@ def test_the_next_look_is_named() -> None:
 def test_the_dead_pods_last_word_counts_only_for_a_while() -> None:
     """A pod that ended long ago accuses nobody."""
     word = Named("c1", "ns/pod", "ns/job", "", live=False, ended=100)
-    seen = replace(facts(), unhealthy=(word,))
+    seen = facts()._replace(unhealthy=(word,))
 
     assert states(cards.advance(seen, {}, POLICY, 104).records) == {"c1": "Suspect"}
     assert states(cards.advance(seen, {}, POLICY, 106).records) == {}

@@ -301,7 +301,7 @@ def test_every_state_but_healthy_closes_a_node_that_offers_the_card(state: CardS
     """Probation included: nobody outside kubelet can say which card a pod will get."""
     cluster = SimCluster(nodes=1)
     node = cluster.node["n-0"]
-    member = Member(node, "main", "k100", "hygon", RESOURCE, 8, 8, "")
+    member = Member(node, "main", "k100", "hygon", RESOURCE, 8, 8, "", {})
     known = {"card-3": CardFault(CardId("n-0", RESOURCE, "card-3"), state, Reason.CARD_UNHEALTHY, 0.0)}
     assert expected is rooms.cause_of(member, known, cordoned=False)
     assert rooms.cause_of(replace(member, allocatable=7), known, cordoned=False) is Cause.NONE

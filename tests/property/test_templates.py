@@ -287,3 +287,39 @@ def test_an_odd_item_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None
     assert found == (1, {"apiVersion": "v1", "kind": "List", "items": [{"a": value} for value in "xyzzu"]})
     assert [text for text in asked if b"odd" in text] == [b"- a: z # odd\n"]
     assert max(text.count(b"- a") for text in asked) == 1
+
+
+@settings(max_examples=500, deadline=None)
+@given(TREES, st.lists(ITEMS, max_size=4), st.sampled_from(["", "  "]), LINES)
+def test_lists_are_told_apart(tree: Any, items: list[str], indent: str, lines: list[str]) -> None:
+    """Once there are many forms, lists are cut out of a text, whatever stands in them."""
+    texts = [yaml.safe_dump({"a": tree, "b": {"c": [tree, tree], "d": tree}})]
+    body = "".join("- " + item for item in items) + "\n".join(lines) + "\n"
+    inner = "".join("  " + indent + line for line in body.splitlines(keepends=True))
+    texts.append(f"a:\n  b:\n{inner}  c: x\nd: y\n")
+    texts.append("a:\n  " + "\n  ".join(lines) + "\n  z: x\n")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(templates, "_FEW", 0)
+        for text in texts:
+            agrees(text.encode())
+
+
+def test_long_lists_are_no_forms_of_their_own() -> None:
+    """Of a thousand texts with as many images as they like, the parser sees a few parts."""
+    asked = []
+
+    def parse(text: bytes) -> Any:
+        asked.append(text)
+        return streams.parsed(text)
+
+    found = templates.Templates(parse, streams.Loader.yaml_implicit_resolvers)
+    for number in range(1000):
+        images = [
+            {"names": [f"i-{at}", f"i:{at}"][at % 2 :], "sizeBytes": at} for at in range(number % 100 + number // 100)
+        ]
+        value = {"metadata": {"name": f"n-{number}"}, "status": {"images": images, "ready": number % 2 == 0}}
+        made = found.json(yaml.safe_dump(value).encode())
+
+        assert value == msgspec.json.decode(made or b"")
+    assert len([text for text in asked if b"images" in text]) < 200

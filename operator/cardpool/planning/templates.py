@@ -7,7 +7,8 @@ else is left to the parser: ``Templates.json`` returns None. So a template saves
 the parser would.
 
 Of a form that was met, most values are always the same too. ``Shape`` is a form with those filled in: one pattern finds
-the few that differ, and the end of the text with them.
+the few that differ, and the end of the text with them. Where lists as long as they like, such as a node's images, make
+a form of nearly every text, the lists are told item by item and the rest of the text has a form.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import msgspec
 
 _LONGEST: Final = 1 << 20
 _FORMS: Final = 512
+_FEW: Final = 64  # forms; once there are more, lists are looked at apart
+_PARTS: Final = 16_384
 _SHAPES: Final = 8  # of the forms met last, looked at one after the other
 _WORDS: Final = 65_536
 _WORD: Final = rb"""[!"$-9;-~]+"""  # printable without # and :
@@ -33,6 +36,8 @@ _LINE: Final = (
     rb" *(?:- )*(?:[A-Za-z0-9_][A-Za-z0-9_./-]*:(?: (?:\x00|" + _EMPTY + rb"))?|(?<=- )(?:\x00|" + _EMPTY + rb"))"
 )
 _FORM: Final = re.compile(rb"(?:---\n)?(?:" + _LINE + rb"\n)*(?:" + _LINE + rb")?\n*")
+_SEQUENCE: Final = re.compile(rb"(?m)^( +)([A-Za-z0-9_]+):\n(\1 *- )(.*\n(?:\1(?:- | ).*\n)*)")
+_LISTED: Final = b"cardpool-list-%06d"
 _MARK: Final = "cardpool-value-%06d-mark"
 _MARKED: Final = re.compile(rb'"cardpool-value-([0-9]{6})-mark"')
 
@@ -90,6 +95,9 @@ class Templates:
         self._forms: dict[bytes, Form | None] = {}
         self._words: dict[bytes, bytes] = {}
         self._shapes: list[Shape] = []
+        self._parts: dict[bytes, bytes] = {}
+        self._inner: Templates | None = None
+        self._resolvers = resolvers
         self._typed = {first.encode(): _any_of([rule for _, rule in rules]) for first, rules in resolvers.items()}
 
     def ahead(self, data: bytes, begin: int, end: int, opening: bytes) -> tuple[bytes, int] | None:
@@ -117,9 +125,15 @@ class Templates:
         """One document as JSON, or None where only the parser can tell."""
         if len(text) > _LONGEST or not text.isascii() or b"\x00" in text:
             return None
+        return self._told(text, {})
+
+    def _told(self, text: bytes, lists: Mapping[bytes, bytes]) -> bytes | None:
+        """A text in which ``lists``, as JSON, stand under these names."""
         parts = _VALUE.split(text)
         pieces, values = parts[::2], parts[1::2]
         name = b" \x00".join(pieces)
+        if name not in self._forms and len(self._forms) >= _FEW and not lists and _SEQUENCE.search(text) is not None:
+            return self._apart(text)
         if name not in self._forms and len(self._forms) < _FORMS:
             template = self._template(name, len(values))
             self._forms[name] = Form(template, values) if template is not None else None
@@ -127,11 +141,48 @@ class Templates:
         if form is None:
             return None
         try:
-            made = form.template.fill([self._word(value) for value in values])
+            made = form.template.fill([lists.get(value) or self._word(value) for value in values])
         except (TypeError, ValueError, OverflowError):
             return None
-        self._learn(form, pieces, values)
+        if not lists:
+            self._learn(form, pieces, values)
         return made
+
+    def _apart(self, text: bytes) -> bytes | None:
+        """The text with its lists taken out and told for themselves; None where one of them is the parser's."""
+        if b"cardpool-list-" in text:
+            return None
+        lists: dict[bytes, bytes] = {}
+
+        def taken(found: re.Match[bytes]) -> bytes:
+            name = _LISTED % len(lists)
+            lists[name] = self._sequence(found[3], found[3] + found[4])
+            return found[1] + found[2] + b": " + name + b"\n"
+
+        try:
+            return self._told(_SEQUENCE.sub(taken, text), lists)
+        except ValueError:
+            return None
+
+    def _sequence(self, mark: bytes, text: bytes) -> bytes:
+        """A list whose items start with this mark as JSON; ValueError where only the parser can tell."""
+        if self._inner is None:
+            self._inner = Templates(self._parse, self._resolvers)
+        items, begin = [], 0
+        while begin < len(text):
+            following = text.find(b"\n" + mark, begin) + 1
+            item = text[begin : following or len(text)]
+            made = self._parts.get(item)
+            if made is None:
+                made = self._inner.json(item)
+                if made is None or not made.startswith(b"["):
+                    raise ValueError
+                if len(self._parts) >= _PARTS:
+                    self._parts.clear()
+                self._parts[item] = made
+            items.append(made[1:-1])
+            begin = following or len(text)
+        return b"[" + b",".join(items) + b"]"
 
     def _learn(self, form: Form, pieces: list[bytes], values: list[bytes]) -> None:
         """Note which values differ; a shape is made anew whenever twice as many texts have shown it too narrow."""

@@ -15,6 +15,7 @@ Nodes as arrays
     columns     node labels as columns
     matching    selectors, affinity and tolerations, on those columns
     demand      what a job demands of the topology, as level numbers
+    wording     how a refusal is told
     fabrics     which cards of a node reach each other
     ground      the working copy of one profile's nodes, from which room is taken
     pyramid     how many pods each domain of each level holds

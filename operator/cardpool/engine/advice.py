@@ -13,7 +13,7 @@ from typing import Final
 from cardpool.domain.gangs import Gang, Option, Refusal
 from cardpool.domain.inventory import Inventory
 from cardpool.domain.teams import ALL, Limit
-from cardpool.engine import explain, fit, order, probe, quota, remedy
+from cardpool.engine import fit, order, probe, quota, remedy, wording
 from cardpool.engine.attempt import Attempt
 from cardpool.engine.future import Future
 from cardpool.engine.occupancy import Room
@@ -187,7 +187,7 @@ class Advisor:
             or not remedy.fits(self._beside(brief, option)[0], brief, option)
         ):
             return None
-        text = f"would start now if it declared to end by {explain.moment(view.start)} (spec.expectedRuntimeSeconds)"
+        text = f"would start now if it declared to end by {wording.moment(view.start)} (spec.expectedRuntimeSeconds)"
         return Remedy(Kind.CHANGED, text, changed=(brief, option))
 
     def _quota(self, gang: Gang, option: Option) -> Remedy | None:
@@ -214,7 +214,7 @@ class Advisor:
             later = self.ledger.copy()
             later.hold(room.gang.team, room.shares, -1)
             if later.beyond(gang.team, option.profile, cards) is None:
-                when = explain.moment(room.gang.ends or self.now)
+                when = wording.moment(room.gang.ends or self.now)
                 return f"once {room.gang.key} of team {room.gang.team} ends (expected {when})"
         for team in (*self._lenders(gang.team, option.profile), gang.team):
             need = max(self._in_cards(option.profile, one, gang.team, cards) for one in broken)

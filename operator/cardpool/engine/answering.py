@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from functools import partial
 
 from cardpool.domain.gangs import Gang, Option, Placement, Refusal
-from cardpool.engine import elastic, explain, order, place, quota
+from cardpool.engine import elastic, order, place, quota, wording
 from cardpool.engine.cycle import Cycle
 from cardpool.engine.mixing import Mixer
 from cardpool.engine.outlook import BLOCKING
@@ -44,7 +44,7 @@ class Answerer:
     def _try(self, gang: Gang) -> Placement | Refusal:
         """The gang in the first way that quota and room allow; a placement has taken its room."""
         if not gang.options and gang.mix is None:
-            return explain.without_options(gang)
+            return wording.without_options(gang)
         if gang.previous and gang.mix is not None:
             again = self.mixer.keep(gang, gang.mix)
             if again is not None:
@@ -61,7 +61,7 @@ class Answerer:
         if less is not None:
             return less
         why = [refusals[option.profile] for option in gang.options]
-        return explain.combined([*why, mixed] if mixed is not None else why)
+        return wording.combined([*why, mixed] if mixed is not None else why)
 
     def _kept(self, gang: Gang, options: list[Option]) -> Placement | None:
         """A gang that has run before, with every rank that can where it was."""
@@ -97,7 +97,7 @@ class Answerer:
             if stop is None and most is not None:
                 able.append((option, few, elastic.largest(gang, option, scale, most)))
             elif stop is not None:
-                refusals[option.profile] = explain.at_least(stop, few, option)
+                refusals[option.profile] = wording.at_least(stop, few, option)
         if len(able) > 1:
             able.sort(key=lambda one: -self._part(lowest, *one))
         for option, few, how in able:
@@ -105,7 +105,7 @@ class Answerer:
             if isinstance(answer, Placement):
                 return answer
             if answer is not None:
-                refusals[option.profile] = explain.at_least(answer, few, option)
+                refusals[option.profile] = wording.at_least(answer, few, option)
         return None
 
     def _part(self, lowest: Gang, option: Option, few: Option, how: elastic.Place) -> float:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from cardpool.domain.gangs import Eviction, Gang, Move, Option, Placement, Refusal, Reservation, Running
 from cardpool.domain.inventory import Inventory
 from cardpool.domain.teams import ALL, Rules
-from cardpool.engine import explain, ground, quota
+from cardpool.engine import ground, quota, wording
 from cardpool.engine.outlook import Outlook
 from cardpool.engine.quota import Ledger
 
@@ -68,7 +68,7 @@ class Cycle:
     def stopped(self, gang: Gang, option: Option) -> Refusal | None:
         """Why the gang may not even look for room in this profile."""
         if option.profile not in self.inventory.profiles:
-            return explain.unknown_profile(gang, option, self.inventory.profiles)
+            return wording.unknown_profile(gang, option, self.inventory.profiles)
         if (behind := self.behind(gang, option.profile)) is not None:
             return behind
         limit = self.ledger.beyond(gang.team, option.profile, quota.cards_of(option))
@@ -78,7 +78,7 @@ class Cycle:
         """Why the gang may not use a profile whatever it asks for: its team's quota there is another's."""
         first, profiles = self.blocked.get(gang.team, (gang, frozenset[str]()))
         if first is not gang and (profile in profiles or ALL in profiles):
-            return explain.behind_quota(gang, first)
+            return wording.behind_quota(gang, first)
         return None
 
     def promise(
@@ -92,7 +92,7 @@ class Cycle:
         nodes = set(placement.nodes())
         if self.strategy == Strategy.STRICT:
             self.head = gang
-        return explain.preempting(refusal, [one for one in going if any(node in nodes for node, _, _ in one.pods)])
+        return wording.preempting(refusal, [one for one in going if any(node in nodes for node, _, _ in one.pods)])
 
     def again(self, moment: float | None) -> None:
         """Ask for a cycle at that moment, unless it has passed."""

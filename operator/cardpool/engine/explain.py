@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
-from cardpool.domain.gangs import Gang, GroupShape, Option, Refusal, Running
-from cardpool.engine import alike, bundle, demand, fit, pack, parts
+from cardpool.domain.gangs import Gang, GroupShape, Option, Refusal
+from cardpool.engine import alike, bundle, demand, fit, pack, parts, wording
 from cardpool.engine.alike import PLAIN, Bound
 from cardpool.engine.attempt import Attempt
 from cardpool.engine.demand import Demand
@@ -20,99 +19,7 @@ from cardpool.engine.parts import Bundle, Part, Run
 from cardpool.engine.pyramid import Capacities
 from cardpool.names import Reason
 
-MESSAGE_MAX: Final = 900
-LINE_MAX: Final = 1024
 _CAUSES_SHOWN: Final = 8
-
-
-def without_options(gang: Gang) -> Refusal:
-    """No profile that the job accepts is open to it yet."""
-    return Refusal(gang.key, Reason.UNKNOWN_PROFILE, "no accepted profile is open to this job now")
-
-
-def unknown_profile(gang: Gang, option: Option, profiles: Sequence[str]) -> Refusal:
-    """The pool has no such profile."""
-    known = ", ".join(profiles) or "none"
-    message = _cut(f"unknown profile {option.profile!r}; the pool has {known}")
-    return Refusal(gang.key, Reason.UNKNOWN_PROFILE, message, want=_want(option))
-
-
-def faulty(gang: Gang, option: Option, fault: demand.Fault) -> Refusal:
-    """The demand itself is wrong."""
-    return Refusal(gang.key, fault.reason, _cut(f"profile {option.profile}: {fault.message}"), want=_want(option))
-
-
-def behind(gang: Gang, head: Gang) -> Refusal:
-    """The gang may not pass a head that waits."""
-    return Refusal(
-        gang.key,
-        Reason.RESERVED_FOR_OTHER,
-        _cut(f"behind {head.key}, which waits at the head of a strict queue"),
-        want=gang.size(),
-    )
-
-
-def behind_quota(gang: Gang, first: Gang) -> Refusal:
-    """The gang may not take the quota that another of its team waits for."""
-    message = _cut(f"behind {first.key}, for which the quota of team {first.team} is kept")
-    return Refusal(gang.key, Reason.RESERVED_FOR_OTHER, message, want=gang.size())
-
-
-def kept_for(refusal: Refusal, first: Gang, start: float | None) -> Refusal:
-    """The gang would fit into room that another is to have."""
-    when = f" from {moment(start)} on" if start is not None else ""
-    message = _cut(f"would fit, but the room is kept for {first.key}{when}; {refusal.message}")
-    return dataclasses.replace(refusal, reason=Reason.RESERVED_FOR_OTHER, message=message)
-
-
-def preempting(refusal: Refusal, going: Sequence[Running]) -> Refusal:
-    """The gang has its place as soon as others are gone."""
-    names = ", ".join(sorted(gang.key for gang in going)[:_CAUSES_SHOWN])
-    cards = sum(gang.cards() for gang in going)
-    more = f" and {len(going) - _CAUSES_SHOWN} more" if len(going) > _CAUSES_SHOWN else ""
-    message = _cut(f"waits until {len(going)} gangs with {cards} cards are gone: {names}{more}; {refusal.message}")
-    return dataclasses.replace(refusal, reason=Reason.WAITING_FOR_PREEMPTION, message=message)
-
-
-def reserved(refusal: Refusal, nodes: int, start: float | None, waits_for: int, learned: int = 0) -> Refusal:
-    """The first in line: what is kept for it, and when it starts as far as anybody can know."""
-    if not waits_for:
-        when = f"{nodes} nodes are kept for it; those that hold them are going"
-    elif start is None:
-        when = f"{nodes} nodes are kept for it until {waits_for} gangs on them, not all with a known end, are gone"
-    else:
-        when = f"{nodes} nodes are kept for it from {moment(start)} on, when {waits_for} gangs should have ended"
-        when += f" ({learned} of them by earlier runs)" if learned else ""
-    return dataclasses.replace(refusal, message=_cut(f"first in line: {when}; {refusal.message}"))
-
-
-def moment(epoch: float) -> str:
-    """A time as messages show it."""
-    return datetime.fromtimestamp(int(epoch), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def combined(refusals: Sequence[Refusal]) -> Refusal:
-    """One answer for all options: the first option's reason, the largest fit, every message.
-
-    Quota is the reason only where it stands in the way of every option.
-    """
-    first = next((refusal for refusal in refusals if refusal.reason is not Reason.QUOTA_EXCEEDED), refusals[0])
-    if len(refusals) == 1:
-        return first
-    best = max(refusals, key=lambda refusal: refusal.fit)
-    message = _cut("; ".join(refusal.message for refusal in refusals))
-    return Refusal(first.gang, first.reason, message, best.fit, best.want or first.want, best.excluded)
-
-
-def mixed(refusal: Refusal, way: str, more: str, pods: int) -> Refusal:
-    """Why a gang of so many pods is not mixed either; ``way`` is the spread that the refusal is about."""
-    return dataclasses.replace(refusal, message=_cut(f"mixed ({way}): {refusal.message}{more}"), want=pods)
-
-
-def at_least(refusal: Refusal, least: Option, full: Option) -> Refusal:
-    """What stands in the way of an elastic gang even at its least size."""
-    message = _cut(f"not even the least size of {_want(least)} of {_want(full)} pods: {refusal.message}")
-    return dataclasses.replace(refusal, message=message)
 
 
 def unfit(attempt: Attempt, whole: Part) -> Refusal:
@@ -128,11 +35,11 @@ def unfit(attempt: Attempt, whole: Part) -> Refusal:
     excluded = fit.causes(ground, attempt.fits[group], shape)
     fits = bundle.most(attempt, whole)
     words = [
-        f"{fits} of {_want(option)} pods fit, group {shape.name} alone {most} of {shape.replicas}{where}",
+        f"{fits} of {wording.want(option)} pods fit, group {shape.name} alone {most} of {shape.replicas}{where}",
         *_blocks(blocks, shape.replicas),
     ]
     message = f"profile {option.profile}: " + ", ".join(words) + _counts(ground.size, excluded)
-    return Refusal(gang.key, _reason(attempt), _cut(message), fits, _want(option), excluded)
+    return Refusal(gang.key, _reason(attempt), wording.cut(message), fits, wording.want(option), excluded)
 
 
 def beyond(gang: Gang, option: Option, bound: Bound) -> Refusal:
@@ -144,7 +51,7 @@ def beyond(gang: Gang, option: Option, bound: Bound) -> Refusal:
         reason = Reason.EXCLUDED if pods <= bound.unavoided else Reason.INSUFFICIENT_CARDS
     words = [f"{bound.most} of {pods} pods fit{bound.where}", *_blocks(bound.blocks, pods)]
     message = f"profile {option.profile}: " + ", ".join(words) + bound.counts
-    return Refusal(gang.key, reason, _cut(message), bound.most, pods, bound.excluded)
+    return Refusal(gang.key, reason, wording.cut(message), bound.most, pods, bound.excluded)
 
 
 def _bound(attempt: Attempt, whole: Run) -> Bound:
@@ -230,15 +137,6 @@ def domain(ground: Ground, level: int, number: int) -> str:
     return f"{inventory.trees[ground.profile].names()[level]} {name}"
 
 
-def line(refusal: Refusal, total: int, *more: str) -> str:
-    """Everything in one line: what stands in the way, what would free it (``more``), its place among ``total``."""
-    tail = "".join(f"; {one}" for one in more if one)
-    tail += f"; position {refusal.position} of {total} in the queue" if refusal.position else ""
-    room = LINE_MAX - len(tail)
-    body = refusal.message if len(refusal.message) <= room else f"{refusal.message[: room - 1]}…"
-    return body + tail
-
-
 def _fitting_blocks(attempt: Attempt, wants: Demand, built: Capacities, best: int) -> tuple[tuple[int, int, str], ...]:
     """How many whole blocks fit, the larger first; in the best domain of the required level where there is one."""
     names = attempt.tree.names()
@@ -275,12 +173,3 @@ def _counts(nodes: int, excluded: Mapping[str, int]) -> str:
     rest = sum(list(excluded.values())[_CAUSES_SHOWN:])
     shown += [f"{rest} for other causes"] if rest else []
     return f"; of {nodes} nodes: {', '.join(shown)}" if shown else f"; none of {nodes} nodes is excluded"
-
-
-def _want(option: Option) -> int:
-    return sum(shape.replicas for shape in option.groups)
-
-
-def _cut(message: str) -> str:
-    """The message, no longer than a condition can show."""
-    return message if len(message) <= MESSAGE_MAX else message[: MESSAGE_MAX - 1] + "…"

@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from cardpool.domain.gangs import Gang, Option, Refusal, Reservation
-from cardpool.engine import explain, order, probe, quota, ways
+from cardpool.engine import order, probe, quota, ways, wording
 from cardpool.engine.cycle import Cycle, Strategy
 from cardpool.engine.heads import Head
 from cardpool.engine.mixing import Mixer
@@ -110,7 +110,7 @@ class Holder:
         nodes = tuple(dict.fromkeys(placement.nodes()))
         self.cycle.reservations.append(Reservation(gang.key, nodes, opening.start))
         self.cycle.refused.clear()
-        return explain.reserved(refusal, len(nodes), opening.start, opening.waits_for, opening.learned)
+        return wording.reserved(refusal, len(nodes), opening.start, opening.waits_for, opening.learned)
 
     def _mixed_head(self, gang: Gang, *, patient: bool) -> Head | None:
         """When the gang could start on several profiles together that have no head yet."""
@@ -130,4 +130,4 @@ class Holder:
         self.cycle.ledger.hold(gang.team, ways.shares(head.way))
         self.cycle.reservations.append(Reservation(gang.key, nodes, head.start))
         self.cycle.refused.clear()
-        return explain.reserved(refusal, len(nodes), head.start, head.waits_for, head.learned)
+        return wording.reserved(refusal, len(nodes), head.start, head.waits_for, head.learned)

@@ -14,7 +14,7 @@ from typing import Final
 
 from cardpool.domain.gangs import Gang, Mix, Placement, Refusal
 from cardpool.domain.inventory import Inventory
-from cardpool.engine import explain, heads, place, spread, trial, ways
+from cardpool.engine import heads, place, spread, trial, ways, wording
 from cardpool.engine.heads import Head
 from cardpool.engine.lands import Lands
 from cardpool.engine.outlook import Outlook
@@ -146,4 +146,4 @@ def _refusal(one: Trial, tried: int, pods: spread.Pods | None) -> Refusal | None
     every = ways.count(one.mix)
     more = [f"{tried} of up to {every} ways to mix were tried"] if tried == WAYS < every else []
     more += [pods.words()] if pods is not None else []
-    return explain.mixed(refusal, ways.words(way), "".join(f"; {text}" for text in more), ways.pods(way))
+    return wording.mixed(refusal, ways.words(way), "".join(f"; {text}" for text in more), ways.pods(way))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 
 from cardpool.domain.gangs import Gang, Option, Placement, Refusal, Running
-from cardpool.engine import explain, fabrics, future, occupancy, overlap, probe, reserve
+from cardpool.engine import fabrics, future, occupancy, overlap, probe, reserve, wording
 from cardpool.engine.future import Future
 from cardpool.engine.ground import Ground
 from cardpool.engine.occupancy import Room
@@ -130,7 +130,7 @@ class Outlook:
         elif isinstance(answer, Refusal) and bounds and answer.reason in BLOCKING and self._fits_now(gang, option):
             first = self.claimed if self.claimed is not None else self.head
             if first is not None:
-                answer = explain.kept_for(answer, first, self.start if first is self.head else None)
+                answer = wording.kept_for(answer, first, self.start if first is self.head else None)
         return answer
 
     def _shared(self, late: Future | None, kept: Future | None) -> Ground:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardpool.domain.gangs import Gang, GroupShape, Option, Placement, Refusal, Segment
-from cardpool.engine import alike, bundle, demand, explain, fabrics, parts, repair
+from cardpool.engine import alike, bundle, demand, explain, fabrics, parts, repair, wording
 from cardpool.engine.attempt import Attempt
 from cardpool.engine.ground import Ground
 
@@ -26,7 +26,7 @@ def place(ground: Ground, gang: Gang, option: Option) -> Placement | Refusal:
     tree = ground.inventory.trees[ground.profile]
     fault = demand.check(tree, gang.topology, option.groups) or fabrics.fault(ground.fabrics, option)
     if fault is not None:
-        return explain.faulty(gang, option, fault)
+        return wording.faulty(gang, option, fault)
     attempt = Attempt(ground, gang, option)
     whole = parts.cut(tree, gang.topology, option.groups)
     if bundle.settle(attempt, whole, thorough=True):

@@ -15,7 +15,7 @@ from typing import Final
 from cardpool.domain.gangs import Gang, Placement, PlanResult, Refusal, Running
 from cardpool.domain.inventory import Inventory
 from cardpool.domain.teams import Rules
-from cardpool.engine import advice, cycle, elastic, explain, growth, lasting, mixing, order
+from cardpool.engine import advice, cycle, elastic, growth, lasting, mixing, order, wording
 from cardpool.engine.answering import Answerer
 from cardpool.engine.cycle import Cycle, Strategy
 from cardpool.engine.holding import Holder
@@ -103,7 +103,7 @@ class _Walk:
     def _ask(self, gang: Gang) -> Placement | Refusal:
         """A place in what is free; else what others can do for the gang, or what is kept for it."""
         if self.cycle.head is not None:
-            return explain.behind(gang, self.cycle.head)
+            return wording.behind(gang, self.cycle.head)
         answer = self.answerer.answer(gang)
         if isinstance(answer, Placement) or answer.reason not in _OPEN:
             return answer

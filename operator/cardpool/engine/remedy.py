@@ -16,7 +16,7 @@ import numpy as np
 
 from cardpool.domain.gangs import Gang, Option
 from cardpool.domain.inventory import Cause
-from cardpool.engine import explain, relax, reserve, scaleup
+from cardpool.engine import relax, reserve, scaleup, wording
 from cardpool.engine.future import Future
 from cardpool.engine.occupancy import Room
 from cardpool.engine.probe import Prober
@@ -113,7 +113,7 @@ def _ended(gang: Gang, option: Option, exits: Exits) -> Remedy | None:
     if opening.start is None:
         return Remedy(Kind.GONE, f"would fit if {_names(keys)} ended (no end is known)", gangs=keys)
     last = max(reserve.end(room, exits.now) for room in needed)
-    return Remedy(Kind.ENDS, f"fits once {_names(keys)} {_ends(keys)} (expected {explain.moment(last)})", gangs=keys)
+    return Remedy(Kind.ENDS, f"fits once {_names(keys)} {_ends(keys)} (expected {wording.moment(last)})", gangs=keys)
 
 
 def _irreducible(future: Future, gang: Gang, option: Option, gone: Sequence[Room]) -> list[Room]:

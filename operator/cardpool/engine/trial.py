@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from cardpool.domain.gangs import Gang, Mix, Option, Placement, Refusal, Segment
 from cardpool.domain.topology import Level
-from cardpool.engine import bundle, demand, explain, fabrics, outlook, parts, place, ways
+from cardpool.engine import bundle, demand, fabrics, outlook, parts, place, ways, wording
 from cardpool.engine.attempt import Attempt, Mask
 from cardpool.engine.ground import Ground
 from cardpool.engine.lands import Lands, Scope
@@ -56,7 +56,7 @@ class Trial:
         ground = self.lands.view(profile).ground
         tree = ground.inventory.trees[ground.profile]
         fault = demand.check(tree, gang.topology, option.groups) or fabrics.fault(ground.fabrics, option)
-        return explain.faulty(gang, option, fault) if fault is not None else None
+        return wording.faulty(gang, option, fault) if fault is not None else None
 
     def meant(self, profiles: Sequence[str], shared: Sequence[Level], way: Way) -> bool:
         """Whether what the whole gang demands means the same on these profiles."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from cardpool.api.jobstatus import QueuePlace
 from cardpool.domain.gangs import Advice, Gang, Refusal
-from cardpool.engine import explain
+from cardpool.engine import wording
 from cardpool.lifecycle import charging, learning, mixes, restart, shapes, sizes, times
 from cardpool.lifecycle.draft import Draft
 from cardpool.names import Attribution, Condition, Reason
@@ -102,7 +102,7 @@ def waits(draft: Draft, refusal: Refusal, total: int, advice: Advice | None) -> 
     moved = draft.board.reason(Condition.PODS_SCHEDULED) != refusal.reason
     if not moved and _stands(draft, refusal, total):
         return False
-    text = explain.line(refusal, total, _said(draft), advice.of(refusal.gang) if advice is not None else "")
+    text = wording.line(refusal, total, _said(draft), advice.of(refusal.gang) if advice is not None else "")
     quota: tuple[bool | None, Reason, str] = (None, Reason.PENDING, "not the cause of the wait; taken with the room")
     if refusal.reason is Reason.QUOTA_EXCEEDED:
         quota = (False, refusal.reason, text)

@@ -152,7 +152,7 @@ def plan(
     make_room: Annotated[
         list[str] | None,
         typer.Option(
-            help="Which running gangs would have to move to free room for PODSxCARDS[@PROFILE][/LEVEL], such as "
+            help="Which running gangs would have to move to free room for PODSxCARDS\\[@PROFILE]\\[/LEVEL], such as "
             "16x8@k100/supernode, or for a waiting job (namespace/name), and what that costs."
         ),
     ] = None,

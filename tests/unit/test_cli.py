@@ -27,6 +27,15 @@ def test_an_empty_variable_is_no_value() -> None:
     assert settings.Settings().http_port == settings.load({}, {"CARDPOOL_HTTP_PORT": ""}).http_port
 
 
+@pytest.mark.parametrize("command", ["run", "crds", "version", "explain", "plan", "top"])
+def test_every_command_tells_of_itself(command: str) -> None:
+    """No text for people is taken for markup: a bracket in it is shown."""
+    shown = RUNNER.invoke(cli.cli, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+
+    assert (shown.exit_code, shown.exception) == (0, None)
+    assert command != "plan" or "PODSxCARDS[@PROFILE][/LEVEL]" in shown.output
+
+
 WRONG = {
     "not a number": ({"CARDPOOL_HTTP_PORT": "http"}, "CARDPOOL_HTTP_PORT"),
     "out of range": ({"CARDPOOL_DEBOUNCE_SECONDS": "60"}, "CARDPOOL_DEBOUNCE_SECONDS"),

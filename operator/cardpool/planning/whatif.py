@@ -1,7 +1,7 @@
 """Other worlds than the one that was read: more nodes, or some lost.
 
-A new node is a copy of one that is there, so it has the same cards, labels and domains; a lost one falls silent with
-everything on it, as a dead machine does.
+A new node is a copy of one that is there as it was when it was new: the same cards, labels and domains, every card
+healthy, and no taint that tells of trouble. A lost one falls silent with everything on it, as a dead machine does.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from cardpool.lifecycle.membership import Membership
 
 HOSTNAME: Final = "kubernetes.io/hostname"
 NODES_MAX: Final = 1_000_000
+TROUBLE: Final = "node.kubernetes.io/"  # taints that Kubernetes itself sets while something is wrong
 
 
 def add_nodes(world: World, place: Membership, request: str) -> World:
     """The world with N copies of a node; ``request`` is ``profile=N`` or ``node=N``. InputError where it is neither.
 
-    Of a profile the first node in name order is copied that is ready and not cordoned.
+    Of a profile the first node in name order is copied that is ready and not cordoned, one with all its cards if any.
     """
     wanted, _, text = request.rpartition("=")
     if not wanted or not text.isdecimal() or not 0 < int(text) <= NODES_MAX:
         raise errors.InputError(f"--add-nodes {request}: give a profile or a node and a number, such as k100=8")
-    model = _model(world, place, wanted)
+    model = _new(_model(world, place, wanted), place)
     nodes = dict(world.nodes)
     for number in range(1, int(text) + 1):
         name = f"added-{wanted}-{number:04d}"
@@ -57,13 +58,23 @@ def _model(world: World, place: Membership, wanted: str) -> NodeRecord:
     if wanted in world.nodes:
         return world.nodes[wanted]
     members = [member for _, member in sorted(place.members.items()) if member.profile == wanted]
-    fine = [member.node for member in members if member.node.ready and not member.node.unschedulable]
+    fine = [member for member in members if member.node.ready and not member.node.unschedulable]
     if fine or members:
-        return fine[0] if fine else members[0].node
+        return max(fine or members, key=lambda member: member.allocatable >= member.capacity).node
     known = ", ".join(sorted({member.profile for member in place.members.values()} - {""})) or "none"
     raise errors.InputError(
         f"--add-nodes {wanted}: no node has this profile, to be copied; there are nodes of: {known}"
     )
+
+
+def _new(node: NodeRecord, place: Membership) -> NodeRecord:
+    """The node before anything happened to it."""
+    member = place.members.get(node.name)
+    offered = dict(node.allocatable)
+    if member is not None and member.resource in node.capacity:
+        offered[member.resource] = node.capacity[member.resource]
+    taints = tuple(taint for taint in node.taints if not taint.key.startswith(TROUBLE))
+    return replace(node, allocatable=offered, taints=taints)
 
 
 def _of_supernode(place: Membership, name: str) -> list[str]:

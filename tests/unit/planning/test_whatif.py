@@ -25,6 +25,32 @@ def test_more_nodes_stand_where_their_pattern_stands(tmp_path: Path) -> None:
     assert sorted(manifests.seats(manifests.only(other))) == ["added-sn1-0-0001", "sn1-0", "sn1-1"]
 
 
+def test_a_new_node_has_nothing_of_its_patterns_troubles(tmp_path: Path) -> None:
+    """The only pattern has lost two cards, is cordoned and tainted as silent: a new node is as it once was."""
+    worn = manifests.node("sn0-0", labels={"example.com/supernode": "sn0"}, unschedulable=True)
+    worn["spec"]["taints"] = [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]
+    worn["status"]["allocatable"][manifests.RESOURCE] = "6"
+    path = manifests.write(tmp_path, pool(LEVELS), worn, job(group(1, 8)))
+
+    for pattern in ("k100", "sn0-0"):
+        found = manifests.plan("-f", path, "--add-nodes", f"{pattern}=1")
+        assert manifests.seats(manifests.only(found)) == [f"added-{pattern}-0001"]
+        assert found["pools"][0]["cards"]["healthy"] == 14
+
+
+def test_the_pattern_is_a_node_with_all_its_cards(tmp_path: Path) -> None:
+    """Though one that lost a card comes first by name, and offers less cpu."""
+    worn, whole = manifests.nodes({"sn0": [8, 8]}, LEVELS)
+    worn["status"]["allocatable"] |= {manifests.RESOURCE: "7", "cpu": "1"}
+    wanted = job(
+        group(2, 8, pod={"containers": [{"name": "main", "image": "t", "resources": {"requests": {"cpu": "8"}}}]})
+    )
+    path = manifests.write(tmp_path, pool(LEVELS), worn, whole, wanted)
+
+    found = manifests.plan("-f", path, "--add-nodes", "k100=1")
+    assert sorted(manifests.seats(manifests.only(found))) == ["added-k100-0001", "sn0-1"]
+
+
 def test_a_lost_node_moves_its_ranks(tmp_path: Path) -> None:
     """The rank on it goes to its neighbour in the supernode; by name of the node."""
     wanted = job(group(1, 8))

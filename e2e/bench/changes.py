@@ -88,20 +88,48 @@ def fits_not(_cluster: Busy, world: World) -> World:
     return _with_job(world, FREE + 61)
 
 
-CHANGES: Mapping[str, tuple[Change, Right]] = {
-    "idle": (nothing, lambda found: not found.steps),
-    "card": (card_lost, lambda found: any(step.kind == "Supernode" for step in found.steps)),
-    "label": (labelled, lambda found: not found.steps),
-    "pod": (pod_unready, lambda found: any(step.kind == "TrainingJob" for step in found.steps)),
-    "pod_end": (pod_ended, lambda found: any(step.kind == "TrainingJob" for step in found.steps)),
-    "fits": (fits, lambda found: any(step.pods or step.prerequisites or _reserved(step) for step in found.steps)),
-    "waits": (fits_not, lambda found: any(step.key == "default/new" and not _reserved(step) for step in found.steps)),
+CHANGES: Mapping[str, tuple[Change, Right, str]] = {
+    "idle": (
+        nothing,
+        lambda found: not found.steps,
+        "a cycle among {} busy nodes, 1,000 gangs, 300 waiting; no change",
+    ),
+    "label": (labelled, lambda found: not found.steps, "the same after a node got a label that nobody reads"),
+    "card": (card_lost, lambda found: _wrote(found, "Supernode"), "after a free node lost a card: it is planned anew"),
+    "pod": (pod_unready, lambda found: _wrote(found, "TrainingJob"), "after a pod of a running gang is not ready"),
+    "end": (pod_ended, lambda found: _wrote(found, "TrainingJob"), "after a pod of a running gang succeeded"),
+    "fits": (fits, lambda found: any(_reserved(step) for step in found.steps), "after a job came that fits"),
+    "waits": (
+        fits_not,
+        lambda found: "default/new" in {step.key for step in found.steps},
+        "after one that has to wait",
+    ),
 }
+SIZES = (3840, 20_000)
+
+
+def meanings() -> dict[str, str]:
+    """What each figure is, by its name."""
+    return {
+        f"cycle_{name}_{nodes}_ms": text.format(f"{nodes:,}")
+        for nodes in SIZES
+        for name, (_, _, text) in CHANGES.items()
+    }
+
+
+def measured(rounds: int) -> dict[str, float]:
+    """All figures, in milliseconds."""
+    found = {}
+    for nodes in SIZES:
+        cluster = crowded(nodes, 1000, 300)
+        for name in CHANGES:
+            found[f"cycle_{name}_{nodes}_ms"] = measure(cluster, name, rounds)
+    return found
 
 
 def measure(cluster: Busy, name: str, rounds: int) -> float:
     """Milliseconds of processor time of the quickest cycle after that change."""
-    change, right = CHANGES[name]
+    change, right, _ = CHANGES[name]
     base, memory, found = cluster.world(), cluster.memory, []
     other, world = change(cluster, base), base
     for number in range(1, rounds + 1):
@@ -126,6 +154,10 @@ def _followed(before: World, after: World, seconds: float) -> World:
         keys = {key for key in changes.between(old, new) if old.get(key) is not new.get(key)}
         maps[name] = table.replaced({key: new[key] for key in keys & new.keys()}, keys - new.keys())
     return dataclasses.replace(after, now=after.now + seconds, **maps)
+
+
+def _wrote(found: actions.Decision, kind: str) -> bool:
+    return any(step.kind == kind for step in found.steps)
 
 
 def _reserved(step: actions.Step) -> bool:

@@ -22,10 +22,10 @@ from rich.table import Table
 
 from cardpool.domain.gangs import Gang, GroupShape, NodeFilter, Option, Requirement, Running
 from cardpool.domain.inventory import Inventory, Memo
-from cardpool.domain.teams import Rules
+from cardpool.domain.teams import Moving, Rules
 from cardpool.domain.topology import Level, TopologyRequest, Tree
 from cardpool.engine import build, plan
-from e2e.bench import idle, report
+from e2e.bench import changes, idle, report
 
 RANGES = report.RANGES.with_name("engine.yaml")
 PROFILE = "k100"
@@ -42,6 +42,10 @@ MEANING = {
     "preempt_128_of_3840_ms": "128 pods take the place of some of 1,000 running gangs",
     "preempt_1280_of_3840_ms": "1,280 pods do, zone required",
     "idle_cycle_3840_ms": "a whole cycle over 3,840 busy nodes and their running gangs, nothing changed",
+    **changes.meanings(),
+    "advice_shape_3840_ms": "advice to a waiting gang of a shape of its own, among 1,000 running gangs",
+    "advice_shape_125000_ms": "the same among 1,000,000 cards and 5,000 running gangs",
+    "defrag_3840_ms": "a cycle that finds whom to move for 24 pods in one supernode, among 1,152 running gangs",
     "change_3840_ms": "a cycle after one node changed: its row, and No to a gang",
     "change_125000_ms": "the same among 1,000,000 cards",
     "place_1280_of_125000_ms": "1,280 pods among 1,000,000 cards",
@@ -167,6 +171,52 @@ def lines_up(wanted: tuple[Gang, ...], running: tuple[Running, ...]) -> Callable
     return ask
 
 
+def advises(nodes: int, gangs: int, rounds: int) -> float:
+    """Milliseconds for one shape's advice in a full pool, the mean over those that a cycle advises."""
+    inventory, running = pool(nodes, used=8), crowd(nodes, gangs)
+    waiting = tuple(gang(3 + 5 * number, number=number, required="zone") for number in range(12))
+    found = []
+    for _ in range(rounds):
+        advice = plan.plan(inventory, waiting, now=5000.0, running=running, strategy=plan.Strategy.BACKFILL).advice
+        gc.collect()
+        begun = time.process_time()
+        told = [advice.of(one.key) for one in waiting] if advice is not None else []
+        found.append((time.process_time() - begun) * 1000)
+    if not any(told):
+        raise RuntimeError("nobody is advised: the figure would mean nothing")
+    return round(min(found) / sum(map(bool, told)), 2)
+
+
+def scattered() -> tuple[Inventory, tuple[Running, ...]]:
+    """A pool in which every tenth node is free, and gangs of three nodes hold the others."""
+    rows = [row(place, 0 if place % 10 == 9 else 8) for place in range(3840)]
+    held = [place for place in range(3840) if place % 10 != 9]
+    running = []
+    for number in range(len(held) // 3):
+        pods = tuple((f"n-{place:06}", 8, {"cpu": 32_000}) for place in held[3 * number : 3 * number + 3])
+        since = float(number * 37 % 1000)
+        running.append(Running(f"ns/run-{number:04}", f"run-{number}", "default", 0, PROFILE, pods, since, since))
+    return build.build_inventory(rows, (PROFILE,), (TREE,)), tuple(running)
+
+
+def moves(rounds: int) -> float:
+    """Milliseconds of a cycle that lets gangs move so that another has its room in one supernode."""
+    inventory, running = scattered()
+    wishes = {
+        one.key: dataclasses.replace(
+            gang(3), key=one.key, uid=one.uid, previous={rank: node for rank, (node, _, _) in enumerate(one.pods)}
+        )
+        for one in running
+    }
+    rules = Rules(moving=Moving(wishes.get, left=16, most_lost=1_000_000))
+    wanted = gang(24, required="supernode")
+    return best(
+        lambda: dataclasses.replace(inventory, memo=Memo()),
+        lambda asked_: bool(plan.plan(asked_, (wanted,), now=5000.0, running=running, rules=rules).moves),
+        rounds,
+    )
+
+
 def follows(wanted: Gang) -> Callable[[Inventory], bool]:
     """Change a node and ask for one gang again."""
 
@@ -206,6 +256,10 @@ def measure(rounds: int) -> dict[str, float]:
         "groups_1280_of_3840_ms": best(lambda: pool(3840), places(driven(one)), max(rounds, ROUNDS_SMALL)),
         "groups_no_of_3840_ms": best(lambda: pool(3840), refuses(driven(none)), max(rounds, ROUNDS_SMALL)),
         "groups_wait_10000_of_3840_ms": best(lambda: pool(3840, used=8), refuses(*map(driven, waiting)), rounds),
+        **changes.measured(rounds),
+        "advice_shape_3840_ms": advises(3840, 1000, rounds),
+        "advice_shape_125000_ms": advises(125_000, 5000, rounds),
+        "defrag_3840_ms": moves(rounds),
         "change_3840_ms": best(lambda: asked(pool(3840), none), follows(none), rounds),
     }
     whole = pool(125_000)

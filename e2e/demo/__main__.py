@@ -66,6 +66,8 @@ def main(
             lifecycle.down(name, screen.say)
         elif place is not None and keep:
             screen.say(f"kept: export KUBECONFIG={place.kubeconfig}")
+            if place.kind is Kind.FAKE:
+                screen.say("fake nodes run no operator, and the demo's own ended with it: cardpool run starts one")
     sys.exit(code)
 
 

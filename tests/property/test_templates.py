@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -135,12 +136,20 @@ def cleverly(data: bytes) -> list[Any]:
     return found
 
 
+TWICE = re.compile(rb"(?m)^[?\"' ]{0,3}items")
+
+
 def same(data: bytes) -> None:
-    """The same objects with the same numbers; a fault in the same document, before which more may have been told."""
+    """The same objects with the same numbers; a fault in the same document, before which more may have been told.
+
+    A list that has its items twice may be refused, of which the parser takes the last: the first were told by then.
+    """
     expected, found = plainly(data), cleverly(data)
     if expected and isinstance(expected[-1], str):
         assert expected[-1:] == found[-1:]
         assert expected[:-1] == found[: len(expected) - 1]
+    elif found and isinstance(found[-1], str) and len(TWICE.findall(data)) > 1:
+        assert expected[: len(found) - 1] == found[:-1]
     else:
         assert expected == found
 
@@ -159,6 +168,7 @@ STREAMS = st.lists(
 
 @settings(max_examples=1000, deadline=None)
 @given(STREAMS)
+@example(parts=["apiVersion: v1\nitems:", "- a: b", "- a: b", "apiVersion: v1\nitems:", "- a: b"])
 def test_streams_are_cut_where_the_parser_cuts_them(parts: list[str]) -> None:
     """The same objects with the same numbers, and a fault in the same document."""
     data = "\n".join(parts).encode()

@@ -13,7 +13,7 @@ from typing import Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cardpool.domain.gangs import Running
+from cardpool.domain.gangs import Gang, Option, Placement, Running
 from cardpool.domain.inventory import CARDS, PODS
 from cardpool.engine import fabrics
 from cardpool.engine.attempt import Mask
@@ -74,6 +74,22 @@ def rooms(ground: Ground, running: Iterable[Running]) -> list[Room]:
         freed = own.frees(gang.uid, seats.at, seats.amounts[:, CARDS]) if own is not None else None
         found.append(Room(gang, cards, gang.mixed or ((gang.profile, cards),), seats, closes, freed))
     return found
+
+
+def begun(gang: Gang, option: Option, placement: Placement, now: float) -> Running:
+    """A gang that was placed just now, as one that runs from now on."""
+    shapes = {shape.name: (shape.cards_per_pod, shape.requests) for shape in option.groups}
+    return Running(
+        key=gang.key,
+        uid=gang.uid,
+        team=gang.team,
+        priority=gang.priority,
+        profile=option.profile,
+        pods=tuple((node, *shapes[part.group]) for part in placement.segments for node in part.nodes),
+        started=now,
+        ends=now + gang.runtime if gang.runtime is not None else None,
+        exclusive=gang.topology.exclusive,
+    )
 
 
 def _seats(ground: Ground, gang: Running) -> Seats:

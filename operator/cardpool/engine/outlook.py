@@ -37,6 +37,7 @@ class Outlook:
         "head",
         "kept",
         "now",
+        "placed",
         "running",
         "start",
         "tracked",
@@ -47,6 +48,7 @@ class Outlook:
         self, ground: Ground, running: Sequence[Running], now: float, *, tracked: bool, gone: set[str] | None = None
     ) -> None:
         self.ground, self.running, self.now, self.tracked = ground, running, now, tracked
+        self.placed: list[tuple[Gang, Option, Placement]] = []
         self._rooms: list[Room] | None = None
         self._late: Future | None = None
         self._common: dict[tuple[bool, bool], Overlap] = {}
@@ -94,8 +96,10 @@ class Outlook:
             answer = how(self.ground, gang, option)
         else:
             answer = self._beside(how, gang, option)
-        if self.tracked and isinstance(answer, Placement):
-            self._occupy(gang, answer)
+        if isinstance(answer, Placement):
+            self.placed.append((gang, option, answer))
+            if self.tracked:
+                self._occupy(gang, answer)
         return answer
 
     def trial(self, how: Place, gang: Gang, option: Option) -> Placement | Refusal | None:
@@ -148,10 +152,11 @@ class Outlook:
     def _occupy(self, gang: Gang, placement: Placement) -> None:
         """Let those who come later in the cycle see who sits where."""
         ground = self.ground
-        at, closes = future.positions(ground, placement), future.alone(ground, gang, placement)
+        pods = np.bincount([ground.position(node) for node in placement.nodes()], minlength=ground.size)
+        closes = future.alone(ground, gang, placement)
         for one in (ground, self._late.ground if self._late else None, self.kept.ground if self.kept else None):
             if one is not None:
-                one.held[at] += 1
+                one.held += pods
                 if closes is not None:
                     one.closed[closes] += 1
 
@@ -207,11 +212,12 @@ class Outlook:
         self.claimed = gang if gang is not None else self.claimed
 
     def opening(self, gang: Gang, option: Option, *, patient: bool) -> reserve.Opening | None:
-        """When the gang could start at the earliest."""
+        """When the gang could start at the earliest; those that were placed in this cycle end as well."""
         late = self.late()
-        key = (late, late.ground.version(), len(self.gone))
+        key = (late, late.ground.version(), len(self.gone) + len(self.placed))
         if self._exits is None or self._exits[0] != key:
             staying = [room for room in self.rooms() if room.gang.uid not in self.gone]
+            staying += occupancy.rooms(self.ground, [occupancy.begun(*one, self.now) for one in self.placed])
             self._exits = key, reserve.Exits(late, staying, self.now)
         return reserve.earliest(self._exits[1], gang, option, patient=patient)
 

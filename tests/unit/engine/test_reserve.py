@@ -203,3 +203,12 @@ def test_the_start_of_a_gang_of_several_shapes_stays_where_others_took_what_is_o
     wants = gang(group(3, 2, "two"), group(2, 3, "three"), key="a/head", created=NOW - 10.0)
     result = planned({"a": (3, 2), "b": (5, 0), "c": (5, 1)}, wants, running=running)
     assert [(r.gang, r.start) for r in result.reservations] == [("a/head", NOW + 100.0)]
+
+
+def test_those_who_start_in_the_same_cycle_end_as_declared_too() -> None:
+    """The head waits for one that has just been placed: it has its reservation at once, and nobody slips by."""
+    first = gang(group(6), key="a/first", priority=2, runtime=100.0)
+    long = gang(group(2), key="a/long", runtime=5000.0)
+    result = planned({"a": (8, 0)}, first, head(8), long)
+    assert [placement.gang for placement in result.placements] == ["a/first"]
+    assert [(r.gang, r.start) for r in result.reservations] == [("a/head", NOW + 100.0)]

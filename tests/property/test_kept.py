@@ -36,7 +36,8 @@ def queues(draw: st.DrawFn) -> list[Gang]:
         if seldom(draw, 3):
             changes["tolerations"] = (Toleration("gone", value="x"),)
         if seldom(draw, 3):
-            changes["nodes"] = NodeFilter(((worlds.LABEL + "zone", "a"),))
+            selector = ((worlds.LABEL + "zone", "a"),), (("kind", "new"),)
+            changes["nodes"] = NodeFilter(draw(st.sampled_from(selector)))
         option = gang.options[0]
         shapes = tuple(dataclasses.replace(shape, **changes) for shape in option.groups)
         topology = gang.topology
@@ -72,7 +73,9 @@ def changed(draw: st.DrawFn, rows: list[build.NodeRow]) -> list[build.NodeRow]:
         used = draw(st.integers(0, row.cards_total))
         cause = Cause.CORDONED if seldom(draw, 4) else Cause.NONE
         taints = draw(st.sampled_from(TAINTS))
-        found.append(dataclasses.replace(row, used_cards=used, cause=cause, spare=seldom(draw, 6), taints=taints))
+        labels = {**row.labels, "kind": draw(st.sampled_from(("old", "new")))} if seldom(draw, 2) else row.labels
+        fresh = dataclasses.replace(row, used_cards=used, cause=cause, spare=seldom(draw, 6), taints=taints)
+        found.append(dataclasses.replace(fresh, labels=labels))
     return found
 
 

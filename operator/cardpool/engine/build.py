@@ -1,7 +1,8 @@
 """Nodes as they are known become the arrays that the planner computes on.
 
 Rows are sorted by node name and domain ids by path, so that equal worlds give equal arrays whatever order they were
-told in. Rebuilding is for a changed node set or changed labels; everything else goes through ``update_rows``.
+told in. Rebuilding is for a changed node set and for nodes that stand elsewhere now; everything else goes through
+``update_rows``.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def prepare(inventory: Inventory) -> None:
 def update_rows(inventory: Inventory, rows: Sequence[NodeRow]) -> Inventory | None:
     """The inventory with these nodes replaced, the others shared; None where only a rebuild can tell.
 
-    A rebuild is needed when a node is new, or its labels, profile or supernode changed, or it names a new resource.
+    A rebuild is needed when a node is new, or its profile, its supernode or a label of its profile's levels changed, or
+    it names a new resource.
     """
     if not rows:
         return inventory
@@ -123,12 +125,13 @@ def update_rows(inventory: Inventory, rows: Sequence[NodeRow]) -> Inventory | No
     capacity, free, debt = _amounts(rows, inventory.resources)
     cause = np.array([_cause(inventory, position, row) for position, row in zip(where, rows, strict=True)], np.int8)
     sets, tainted = _retainted(inventory, at, rows)
+    labels, memo = _relabelled(inventory, where, rows)
     old = inventory.memo
-    memo = Memo(chosen=old.chosen, columns=old.columns, numbers=old.numbers, rooms=old.rooms)
     if tainted is inventory.tainted:
         memo.tolerated.update(old.tolerated)
     found = dataclasses.replace(
         inventory,
+        labels=labels,
         capacity=_patched(inventory.capacity, at, capacity),
         free=_patched(inventory.free, at, free),
         debt=_patched(inventory.debt, at, debt),
@@ -146,6 +149,26 @@ def update_rows(inventory: Inventory, rows: Sequence[NodeRow]) -> Inventory | No
         if isinstance(kept, Ground):
             memo.grounds[number] = kept.renewed(found, where)
     return found
+
+
+def _relabelled(
+    inventory: Inventory, where: Sequence[int], rows: Sequence[NodeRow]
+) -> tuple[tuple[Mapping[str, str], ...], Memo]:
+    """The labels of all nodes, and what stays true of them."""
+    old, held = inventory.memo, inventory.labels
+    stale = set()
+    for at, row in zip(where, rows, strict=True):
+        before = held[at]
+        if before is not row.labels and before != row.labels:
+            stale |= {key for key in before.keys() | row.labels.keys() if before.get(key) != row.labels.get(key)}
+    if not stale:
+        return held, Memo(chosen=old.chosen, columns=old.columns, numbers=old.numbers, rooms=old.rooms)
+    labels = list(held)
+    for at, row in zip(where, rows, strict=True):
+        labels[at] = row.labels
+    columns = {key: found for key, found in old.columns.items() if key not in stale}
+    numbers = {key: found for key, found in old.numbers.items() if key not in stale}
+    return tuple(labels), Memo(columns=columns, numbers=numbers, rooms=old.rooms)
 
 
 def _patched(values: NDArray[Any], at: NDArray[np.intp], fresh: NDArray[Any]) -> NDArray[Any]:
@@ -208,8 +231,13 @@ def _same_place(inventory: Inventory, at: int, row: NodeRow) -> bool:
     return (
         (inventory.profiles[profile] if profile >= 0 else "") == _known(row.profile, inventory.profiles)
         and (inventory.supernodes[supernode] if supernode >= 0 else "") == row.supernode
-        and (inventory.labels[at] is row.labels or inventory.labels[at] == row.labels)
+        and (inventory.labels[at] is row.labels or profile < 0 or _same_path(inventory, at, row))
     )
+
+
+def _same_path(inventory: Inventory, at: int, row: NodeRow) -> bool:
+    held, levels = inventory.labels[at], inventory.trees[inventory.profile[at]].levels
+    return all(held.get(level.label) == row.labels.get(level.label) for level in levels)
 
 
 def _known(profile: str, profiles: tuple[str, ...]) -> str:

@@ -311,7 +311,8 @@ class Ground:
         other.fabrics = fabrics.working(inventory, self.profile, self.layout.rows)
         other.put(at, inventory.free[mine], inventory.busy[mine])
         cause, spare = inventory.cause[mine], inventory.spare[mine]
-        same = inventory.tainted is self.inventory.tainted
+        before = self.inventory
+        same = inventory.tainted is before.tainted and inventory.labels is before.labels
         if not same or (cause != self.cause[at]).any() or (spare != self.spare[at]).any():
             other.cause, other.spare, other.rules = self.cause.copy(), self.spare.copy(), {}
             other.cause[at], other.spare[at] = cause, spare

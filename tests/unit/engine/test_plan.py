@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from cardpool.domain.gangs import Option, Taint
+from cardpool.domain.gangs import NodeFilter, Option, Taint
 from cardpool.domain.inventory import Cause
 from cardpool.engine import build
 from cardpool.names import Reason
@@ -90,7 +90,7 @@ def test_no_option_is_open() -> None:
 
 REBUILDS = {
     "an unknown node": {"name": "z"},
-    "other labels": {"labels": {"x": "y"}},
+    "another rack": {"labels": {worlds.LABEL + "rack": "b"}},
     "another profile": {"profile": OTHER},
     "another supernode": {"supernode": "s"},
     "a new resource": {"capacity": {"pods": 1, "rdma/hca": 1}},
@@ -101,8 +101,20 @@ REBUILDS = {
 def test_what_only_a_rebuild_can_tell(fields: dict[str, object]) -> None:
     """Updates that do not fit the arrays are refused."""
     row = worlds.node("a")
-    inventory = build.build_inventory([row], (worlds.PROFILE, OTHER), (worlds.tree(), worlds.tree()))
+    inventory = build.build_inventory([row], (worlds.PROFILE, OTHER), (worlds.tree("rack"), worlds.tree()))
     assert build.update_rows(inventory, [dataclasses.replace(row, **fields)]) is None
+
+
+def test_a_label_of_no_level_is_no_reason_to_rebuild() -> None:
+    """Who selects nodes by it sees the new value; what is known of other labels stays."""
+    rows = [worlds.node(name, labels={"disk": "old", "zone": "z"}) for name in "ab"]
+    old = build.build_inventory(rows, (worlds.PROFILE,), (worlds.tree("rack"),))
+    wanted = gang(group(1, 8, nodes=NodeFilter((("disk", "new"), ("zone", "z")))))
+    assert not worlds.planned(old, wanted).placements
+    new = build.update_rows(old, [dataclasses.replace(rows[1], labels={"disk": "new", "zone": "z"})])
+    assert new is not None
+    assert worlds.planned(new, wanted).placements[0].nodes() == ("b",)
+    assert [key for key in old.memo.columns if new.memo.columns.get(key) is old.memo.columns[key]] == ["zone"]
 
 
 def test_an_update_leaves_the_old_inventory_alone() -> None:

@@ -66,16 +66,19 @@ def crowds(draw: st.DrawFn, rows: list[build.NodeRow]) -> list[Running]:
 
 @st.composite
 def changed(draw: st.DrawFn, rows: list[build.NodeRow]) -> list[build.NodeRow]:
-    """A few of the nodes as they are a little later."""
-    found = []
+    """A few of the nodes as they are a little later; now and then only a label differs."""
+    found, relabel = [], seldom(draw, 3)
     for at in draw(st.sets(st.integers(0, len(rows) - 1), max_size=3)):
         row = rows[at]
         used = draw(st.integers(0, row.cards_total))
         cause = Cause.CORDONED if seldom(draw, 4) else Cause.NONE
         taints = draw(st.sampled_from(TAINTS))
-        labels = {**row.labels, "kind": draw(st.sampled_from(("old", "new")))} if seldom(draw, 2) else row.labels
-        fresh = dataclasses.replace(row, used_cards=used, cause=cause, spare=seldom(draw, 6), taints=taints)
-        found.append(dataclasses.replace(fresh, labels=labels))
+        labels = {**row.labels, "kind": draw(st.sampled_from(("old", "new")))}
+        if relabel:
+            found.append(dataclasses.replace(row, labels=labels))
+        else:
+            fresh = dataclasses.replace(row, used_cards=used, cause=cause, spare=seldom(draw, 6), taints=taints)
+            found.append(dataclasses.replace(fresh, labels=labels) if seldom(draw, 3) else fresh)
     return found
 
 
@@ -91,9 +94,11 @@ def everything(inventory: Inventory, queue: list[Gang], crowd: list[Running], st
 def test_a_cycle_answers_as_if_nothing_were_kept(rows: list[build.NodeRow], data: Any) -> None:
     """An inventory that lived through several cycles and changes answers exactly as one that was just made."""
     lived, now = inventory_of(rows), {row.name: row for row in rows}
+    queue: list[Gang] = []
     for _ in range(data.draw(st.integers(1, 4))):
         fresh = inventory_of(list(now.values()))
-        queue, strategy = data.draw(queues()), data.draw(st.sampled_from(STRATEGIES))
+        queue = data.draw(queues()) if not queue or data.draw(st.booleans()) else queue
+        strategy = data.draw(st.sampled_from(STRATEGIES))
         crowd = data.draw(crowds(list(now.values())))
         assert everything(fresh, queue, crowd, strategy) == everything(lived, queue, crowd, strategy)
         later = data.draw(changed(list(now.values())))

@@ -27,6 +27,7 @@ from cardpool.names import Reason
 _SEARCHES: Final = 16
 _LOOKS: Final = 128
 _ROUNDS: Final = 4
+_TAKEN_BACK: Final = 16
 
 
 class Taker:
@@ -124,15 +125,29 @@ class Taker:
                 return None
             gone += victims
             if self._left(gang, option, late, gone):
-                return gone
+                return gone if len(victims) == len(gone) else self._needed(gang, option, late, gone)
             base, books, _ = self._after(gang, option, late, gone)
         return None
 
-    def _left(self, gang: Gang, option: Option, late: Future, gone: Sequence[Room]) -> bool:
-        """True where the gang has its place when these are gone, behind those before it."""
+    def _needed(self, gang: Gang, option: Option, late: Future, gone: Sequence[Room]) -> list[Room]:
+        """Those of them without whom somebody would lack room, the dearest taken back first; a few are looked at."""
+        kept, now = list(gone), self.cycle.now
+        dear = sorted(gone, key=lambda room: (-preempt.lost(room.gang, room.cards, now), room.gang.key))
+        for room in dear[:_TAKEN_BACK]:
+            rest = [one for one in kept if one is not room]
+            if self._left(gang, option, late, rest, alone=False):
+                kept = rest
+        self._left(gang, option, late, kept)
+        return kept
+
+    def _left(self, gang: Gang, option: Option, late: Future, gone: Sequence[Room], *, alone: bool = True) -> bool:
+        """True where the gang has its place when these are gone, behind those before it.
+
+        ``alone`` says that it is known to have it where nobody is before it.
+        """
         later, books, taken = self._after(gang, option, late, gone)
         self.later = later if taken else None
-        if not taken:
+        if alone and not taken:
             return True
         fits = probe.Prober(later, gang, option, thorough=True).fits()
         return fits and books.beyond(gang.team, option.profile, quota.cards_of(option)) is None

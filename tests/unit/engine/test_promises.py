@@ -137,6 +137,16 @@ def test_those_before_the_preemptor_who_evict_nobody_find_room_too(rival: Gang) 
     )
 
 
+def test_whoever_is_not_needed_once_more_had_to_go_stays() -> None:
+    """The cheapest goes to the rival, so a larger one has to go too: that one makes room for both."""
+    running = [holds("c/small", 2, "x", team="c", started=NOW - 1), holds("c/large", 4, "y", team="c", started=NOW - 9)]
+    law = Rules({"a": Team("a", limits=(Limit(worlds.PROFILE, 2),))}, reclaim=Reclaim.LOWER_PRIORITY)
+    own, rival = gang(group(2), key="a/own", team="a", priority=1), gang(group(2), key="b/first", team="b", priority=2)
+    first, _, then = cycles({"x": 2, "y": 4}, law, running, [own, rival], plan.Strategy.BEST_EFFORT)
+    assert [eviction.gang for eviction in first.evictions] == ["c/large"]
+    assert sorted(placement.gang for placement in then.placements) == ["a/own", "b/first"]
+
+
 def test_nobody_goes_for_a_preemptor_that_has_no_place_beside_those_before_it() -> None:
     """The first takes all that can become free."""
     running = [holds("c/one", 2, "x", team="c")]

@@ -6,7 +6,6 @@ consecutive ranks are neighbours.
 
 from __future__ import annotations
 
-import itertools
 import operator
 
 import numpy as np
@@ -61,16 +60,18 @@ def _segments(ground: Ground, profile: str, shape: GroupShape, positions: NDArra
         return []
     inventory, names = ground.inventory, ground.layout.names
     homes = inventory.supernode[ground.layout.rows[positions]]
-    cuts = [0, *(np.flatnonzero(homes[1:] != homes[:-1]) + 1).tolist(), len(positions)]
-    steps = np.cumsum(np.diff(positions, prepend=positions[0]) != 1)
+    cuts = np.concatenate([[0], np.flatnonzero(homes[1:] != homes[:-1]) + 1, [len(positions)]])
+    jumps = np.zeros(len(positions), np.int64)
+    np.cumsum(positions[1:] - positions[:-1] != 1, out=jumps[1:])
+    begins, ends = cuts[:-1], cuts[1:]
+    runs = (jumps[begins] == jumps[ends - 1]).tolist()  # neighbours all along
     found = []
-    for start, end in itertools.pairwise(cuts):
-        if steps[start] == steps[end - 1]:  # neighbours all along
-            nodes = names[positions[start] : positions[start] + end - start]
-        else:
-            nodes = operator.itemgetter(*positions[start:end].tolist())(names)
-        home = inventory.supernodes[homes[start]] if homes[start] >= 0 else ""
-        found.append(Segment(shape.name, start, profile, home, nodes))
+    for start, end, first, home, run in zip(
+        begins.tolist(), ends.tolist(), positions[begins].tolist(), homes[begins].tolist(), runs, strict=True
+    ):
+        within = positions[start:end].tolist() if not run else ()
+        nodes = names[first : first + end - start] if run else operator.itemgetter(*within)(names)
+        found.append(Segment(shape.name, start, profile, inventory.supernodes[home] if home >= 0 else "", nodes))
     return found
 
 

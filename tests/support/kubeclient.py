@@ -109,9 +109,14 @@ class Kube(rest.Client):
 
         KWOK keeps its hands off a node whose lease somebody else holds; the node controller sees it age all the same.
         """
-        await self._set_lease(node, {"holderIdentity": "silenced", "leaseDurationSeconds": 1_000_000})
+        mine = {"holderIdentity": "silenced", "leaseDurationSeconds": 1_000_000}
+        await self._set_lease(node, mine)
 
         async def let_go() -> bool:
+            lease = await self.get("Lease", node, "kube-node-lease")
+            if lease["spec"].get("holderIdentity") != "silenced":  # a renewal that was under way took it back
+                await self._set_lease(node, mine)
+                return False
             return not await self._starts_pods(node)
 
         await rest.wait_for(let_go, WAIT_SECONDS, f"KWOK to let go of {node}")
